@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/base.h"
+
+#include <time.h>
+
+static char ascii_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+bool tw_str_ieq(struct tw_str a, struct tw_str b)
+{
+    if (a.n != b.n)
+        return false;
+    for (size_t i = 0; i < a.n; i++)
+        if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+            return false;
+    return true;
+}
+
+bool tw_str_to_i64(struct tw_str s, int64_t min, int64_t max, int64_t *out)
+{
+    bool negative = s.n > 0 && s.p[0] == '-';
+    size_t i = negative ? 1 : 0;
+    size_t digits = s.n - i;
+    if (digits == 0 || digits > 19 || (s.p[i] == '0' && (digits > 1 || negative)))
+        return false;
+    int64_t value = 0;
+    for (; i < s.n; i++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return false;
+        int digit = s.p[i] - '0';
+        if (__builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, negative ? -digit : digit, &value))
+            return false;
+    }
+    if (value < min || value > max)
+        return false;
+    *out = value;
+    return true;
+}
+
+// Length of the sequence that begins here, 0 if it is not well-formed (Unicode 15, table 3-7).
+static size_t utf8_sequence(const unsigned char *p, size_t left)
+{
+    unsigned char first = p[0];
+    size_t n = first < 0x80   ? 1
+               : first < 0xC2 ? 0
+               : first < 0xE0 ? 2
+               : first < 0xF0 ? 3
+               : first < 0xF5 ? 4
+                              : 0;
+    if (n == 0 || n > left || first == 0)
+        return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    if ((first == 0xE0 && p[1] < 0xA0) || (first == 0xED && p[1] > 0x9F) ||
+        (first == 0xF0 && p[1] < 0x90) || (first == 0xF4 && p[1] > 0x8F))
+        return 0;
+    return n;
+}
+
+bool tw_utf8_valid(struct tw_str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    for (size_t i = 0; i < s.n;) {
+        size_t n = utf8_sequence(p + i, s.n - i);
+        if (n == 0)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+uint64_t tw_now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+}
+
+int64_t tw_unix_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+int64_t tw_unix_s(void)
+{
+    return tw_unix_ms() / 1000;
+}
+
+static char *put_digits(char *p, unsigned value, int width)
+{
+    for (int i = width - 1; i >= 0; i--, value /= 10)
+        p[i] = (char)('0' + value % 10);
+    return p + width;
+}
+
+void tw_iso8601_utc(int64_t unix_ms, char out[TW_ISO8601_LEN])
+{
+    int64_t days = unix_ms / 86400000;
+    unsigned ms = (unsigned)(unix_ms % 86400000);
+    // Days to civil date: the calendar of 400-year eras that begin on 1 March (H. Hinnant).
+    int64_t z = days + 719468;
+    int64_t era = z / 146097;
+    unsigned day_of_era = (unsigned)(z - era * 146097);
+    unsigned year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    unsigned m = (5 * day_of_year + 2) / 153;
+    unsigned day = day_of_year - (153 * m + 2) / 5 + 1;
+    unsigned month = m < 10 ? m + 3 : m - 9;
+    unsigned year = (unsigned)(era * 400) + year_of_era + (month <= 2 ? 1 : 0);
+
+    char *p = put_digits(out, year, 4);
+    *p++ = '-';
+    p = put_digits(p, month, 2);
+    *p++ = '-';
+    p = put_digits(p, day, 2);
+    *p++ = 'T';
+    p = put_digits(p, ms / 3600000, 2);
+    *p++ = ':';
+    p = put_digits(p, ms / 60000 % 60, 2);
+    *p++ = ':';
+    p = put_digits(p, ms / 1000 % 60, 2);
+    *p++ = '.';
+    p = put_digits(p, ms % 1000, 3);
+    *p = 'Z';
+}
