@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// config: one immutable snapshot of everything an operator can set.
+//
+// A snapshot is loaded from YAML files and the environment, checked as a whole, and never changed
+// afterwards: a reload loads a second one and swaps pointers. All its strings and arrays belong to
+// it and die with it. Precedence: defaults < files in the order given (key by key, lists as a
+// whole) < environment (TILLWAY_DB_URL for db.url; TILLWAY_DB_URL_FILE names a file to read).
+//
+// Not for: parsing certificates or key sets, resolving names, counting CPUs (`workers` is 0 for
+// auto). Runs in: master and command line; a worker inherits the snapshot by fork.
+// Scalars are defined in options.def; their units stand in the field names.
+
+#ifndef TW_CONFIG_H
+#define TW_CONFIG_H
+
+#include "gateway/base.h"
+
+#include <stdio.h>
+
+#define TW_CONFIG_LISTEN_MAX   16
+#define TW_CONFIG_ISSUER_MAX   16
+#define TW_CONFIG_AUDIENCE_MAX 64
+
+// Values of a Cognito token's `token_use` claim, as bits.
+enum {
+    TW_TOKEN_USE_ACCESS = 1,
+    TW_TOKEN_USE_ID = 2,
+};
+
+// One listening address.
+struct tw_listen {
+    const char *address;         // numeric IPv4 or IPv6, without brackets
+    uint16_t port;               // 0: the kernel chooses
+    const char *tls_certificate; // PEM files; both are NULL for plain HTTP
+    const char *tls_key;
+};
+
+// One issuer of tokens, presets expanded. Exactly one of jwks_uri and jwks_file is set.
+struct tw_issuer {
+    const char *issuer;           // compared with `iss` byte by byte
+    const char *jwks_uri;         // https, or http on a loopback address; or NULL
+    const char *jwks_file;        // or NULL
+    const char *const *audiences; // at least one: accepted `aud` or Cognito `client_id`
+    size_t n_audiences;
+    unsigned token_uses; // bits of TW_TOKEN_USE_*; 0: `token_use` is not checked
+};
+
+#define TW_CONFIG_C_STRING      const char *
+#define TW_CONFIG_C_CHOICE      const char *
+#define TW_CONFIG_C_BOOL        bool
+#define TW_CONFIG_C_INT         uint32_t
+#define TW_CONFIG_C_INT_AUTO    uint32_t
+#define TW_CONFIG_C_DURATION_MS uint64_t
+#define TW_CONFIG_C_SIZE_BYTES  size_t
+
+struct tw_config_memory;
+
+struct tw_config {
+    // One field per line of options.def: admin_port, db_url, db_queue_timeout_ms, ...
+    // Strings are never NULL.
+#define OPT(key, field, TYPE, default_, min, max, reloadable, secret, doc) TW_CONFIG_C_##TYPE field;
+#include "config/options.def"
+#undef OPT
+
+    unsigned pos_currency_decimals; // 0, 2 or 3; follows from pos_currency
+
+    const struct tw_listen *listens; // at least one
+    size_t n_listens;
+    const struct tw_issuer *issuers; // at least one
+    size_t n_issuers;
+
+    const char *const *origins; // per line of options.def: "prod.yaml:12", "TILLWAY_X", "default"
+    struct tw_config_memory *memory; // owns everything above and this struct itself
+};
+
+// Loads, merges and checks. `paths` may be NULL when `n_paths` is 0: then only the environment
+// counts. Reads the process environment and the files that options name; keeps no file open.
+//
+// Returns a snapshot for tw_config_free(), or NULL with every problem found in `err`, one per line
+// without a final newline, each naming the place, the key and the remedy. Secrets are not quoted.
+// `err` is always terminated when `err_size` > 0; lines that do not fit are counted in the last.
+TW_MUST_USE struct tw_config *tw_config_load(const char *const *paths, size_t n_paths, char *err,
+                                             size_t err_size);
+
+// Frees the snapshot and everything it points to. NULL is fine.
+void tw_config_free(struct tw_config *config);
+
+// Writes the effective configuration as YAML, each scalar with its origin as a comment. Secrets
+// are shown as "***". For -t and the admin port.
+void tw_config_print(const struct tw_config *config, FILE *out);
+
+// Writes into `out` the keys that differ between two snapshots but need a restart, separated by
+// ", " ("" when there are none; cut at `size`). Returns how many there are.
+size_t tw_config_restart_keys(const struct tw_config *before, const struct tw_config *after,
+                              char *out, size_t size);
+
+// Writes docs/configuration.md: every option of options.def, the lists, and the environment.
+void tw_config_options_markdown(FILE *out);
+
+#endif
