@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/shared.h"
+
+#include <sys/mman.h>
+
+// Two copies in turn: the generation's lowest bit names the current one, the master writes the
+// other.
+struct key_slot {
+    _Atomic uint64_t generation;
+    struct {
+        _Atomic uint64_t size;
+        char text[TW_KEYS_MAX_BYTES];
+    } copies[2];
+};
+
+struct tw_shared {
+    unsigned n_workers;
+    size_t n_issuers;
+    struct tw_worker_page *workers;
+    struct key_slot *keys;
+};
+
+static void *map_shared(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_issuers)
+{
+    struct tw_shared *shared = map_shared(sizeof(*shared));
+    if (!shared)
+        return NULL;
+    shared->n_workers = n_workers;
+    shared->n_issuers = n_issuers;
+    shared->workers = map_shared(n_workers * sizeof(shared->workers[0]));
+    shared->keys = map_shared((n_issuers ? n_issuers : 1) * sizeof(shared->keys[0]));
+    return shared->workers && shared->keys ? shared : NULL;
+}
+
+struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index)
+{
+    return &shared->workers[index];
+}
+
+void tw_stats_request(struct tw_worker_page *page, unsigned row, unsigned http_status,
+                      uint64_t latency_us)
+{
+    static const uint64_t bounds[] = TW_LATENCY_BOUNDS_US;
+    struct tw_route_stats *stats = &page->routes[row < TW_STATS_ROUTES_MAX ? row : 0];
+    unsigned bucket = 0;
+    while (bucket < TW_COUNT(bounds) && latency_us > bounds[bucket])
+        bucket++;
+    tw_cell_add(&stats->by_class[http_status / 100 <= 5 ? http_status / 100 : 5], 1);
+    tw_cell_add(&stats->latency_sum_us, latency_us);
+    tw_cell_add(&stats->latency_buckets[bucket], 1);
+}
+
+bool tw_shared_keys_publish(struct tw_shared *shared, size_t issuer, struct tw_str jwks)
+{
+    if (jwks.n > TW_KEYS_MAX_BYTES)
+        return false;
+    struct key_slot *slot = &shared->keys[issuer];
+    uint64_t next = atomic_load_explicit(&slot->generation, memory_order_relaxed) + 1;
+    memcpy(slot->copies[next & 1].text, jwks.p, jwks.n);
+    atomic_store_explicit(&slot->copies[next & 1].size, jwks.n, memory_order_relaxed);
+    atomic_store_explicit(&slot->generation, next, memory_order_release);
+    return true;
+}
+
+uint64_t tw_shared_keys_generation(const struct tw_shared *shared, size_t issuer)
+{
+    return atomic_load_explicit(&shared->keys[issuer].generation, memory_order_acquire);
+}
+
+bool tw_shared_keys_read(const struct tw_shared *shared, size_t issuer, char *buffer, size_t *size,
+                         uint64_t *generation)
+{
+    const struct key_slot *slot = &shared->keys[issuer];
+    for (;;) {
+        *generation = tw_shared_keys_generation(shared, issuer);
+        if (*generation == 0)
+            return false;
+        *size = atomic_load_explicit(&slot->copies[*generation & 1].size, memory_order_relaxed);
+        if (*size > TW_KEYS_MAX_BYTES)
+            continue;
+        memcpy(buffer, slot->copies[*generation & 1].text, *size);
+        atomic_thread_fence(memory_order_acquire);
+        if (tw_shared_keys_generation(shared, issuer) == *generation)
+            return true;
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// shared: the one mapped region that master and workers share: statistics, heartbeats, key sets.
+//
+// Anonymous shared memory made by the master before it forks. Rules that keep it free of locks: a
+// worker writes only its own `struct tw_worker_page`; only the master writes key sets. A page
+// outlives its worker: the next worker of that index goes on counting where the last one stopped.
+// Runs in: master (makes, reads, publishes keys), worker (writes its page, reads keys).
+
+#ifndef TW_SHARED_H
+#define TW_SHARED_H
+
+#include <stdatomic.h>
+
+#include "gateway/base.h"
+
+enum tw_metric {
+#define METRIC(name, kind, prometheus_name, labels, help) TW_METRIC_##name,
+#include "gateway/metrics.def"
+#undef METRIC
+    TW_METRIC_COUNT
+};
+
+// Row 0 counts requests that matched no route; row i + 1 is route i of the table.
+#define TW_STATS_ROUTES_MAX 96
+
+// Upper bounds of the latency buckets in microseconds; the last bucket has none.
+#define TW_LATENCY_BOUNDS_US                                                                      \
+    {                                                                                             \
+        250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000 \
+    }
+#define TW_LATENCY_BUCKETS 14
+
+struct tw_route_stats {
+    _Atomic uint64_t by_class[6]; // [2] = answers 200 to 299; [0] = abandoned before an answer
+    _Atomic uint64_t latency_sum_us;
+    _Atomic uint64_t latency_buckets[TW_LATENCY_BUCKETS]; // not cumulative
+};
+
+// What a worker says of itself; bits of tw_worker_page.ready.
+#define TW_READY_SERVING  1u // accepts connections
+#define TW_READY_DB_READ  2u // at least one connection of lane fast is ready
+#define TW_READY_DB_WRITE 4u // at least one connection of lane write is ready
+#define TW_READY_KEYS     8u // at least one issuer has keys
+#define TW_READY_ALL      15u
+
+struct tw_worker_page {
+    _Atomic uint64_t heartbeat_us; // tw_now_us of the last loop turn; 0 before the first
+    _Atomic uint32_t ready;
+    _Atomic uint64_t metrics[TW_METRIC_COUNT]; // gauges are two's complement int64
+    struct tw_route_stats routes[TW_STATS_ROUTES_MAX];
+} __attribute__((aligned(64)));
+
+#define TW_KEYS_MAX_BYTES (256 * 1024)
+
+struct tw_shared;
+
+// Zeroed; NULL when memory is refused. Never freed: it lives as long as the processes.
+struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_issuers);
+
+struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index);
+
+// Adds to a cell that only this process writes: no locked instruction, readers may lag.
+static inline void tw_cell_add(_Atomic uint64_t *cell, uint64_t n)
+{
+    uint64_t now = atomic_load_explicit(cell, memory_order_relaxed);
+    atomic_store_explicit(cell, now + n, memory_order_relaxed);
+}
+
+static inline void tw_metric_add(struct tw_worker_page *page, enum tw_metric metric, int64_t n)
+{
+    tw_cell_add(&page->metrics[metric], (uint64_t)n);
+}
+
+static inline void tw_metric_set(struct tw_worker_page *page, enum tw_metric metric, int64_t n)
+{
+    atomic_store_explicit(&page->metrics[metric], (uint64_t)n, memory_order_relaxed);
+}
+
+// One finished request. `row` is 0 or route index + 1; http_status 0 = the client left.
+void tw_stats_request(struct tw_worker_page *page, unsigned row, unsigned http_status,
+                      uint64_t latency_us);
+
+// Master: makes this text the key set of the issuer, under the next generation (1, 2, …), also when
+// the text has not changed. False when the text is longer than TW_KEYS_MAX_BYTES.
+TW_MUST_USE bool tw_shared_keys_publish(struct tw_shared *shared, size_t issuer,
+                                        struct tw_str jwks);
+
+// Worker: generation of the issuer's current key set, 0 while there is none. One atomic load.
+uint64_t tw_shared_keys_generation(const struct tw_shared *shared, size_t issuer);
+
+// Worker: copies the current text out into `buffer` of TW_KEYS_MAX_BYTES; false while there is
+// none. Safe against a publish that happens meanwhile (it is read again).
+TW_MUST_USE bool tw_shared_keys_read(const struct tw_shared *shared, size_t issuer, char *buffer,
+                                     size_t *size, uint64_t *generation);
+
+#endif
