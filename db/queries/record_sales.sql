@@ -1,0 +1,44 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- lane: write
+-- kind: write
+-- Judges and records a batch of sales; one row per sale in input order (db/migrations/0003). A
+-- refusal is a row, not an error. 40P01 and 40001: nothing happened, run it again.
+-- Per sale:
+-- $1 uuid[] transaction_id
+-- $2 text[] idempotency_scope: the principal's subject
+-- $3 text[] idempotency_key: never NULL; the transaction_id's text if the client gave none
+-- $4 bytea[] fingerprint
+-- $5 text[] store_id
+-- $6 text[] register_id
+-- $7 text[] cashier_id
+-- $8 timestamptz[] sold_at; element NULL: now
+-- $9 text[] payment_method; element NULL: taken from the payments ("mixed" if they differ)
+-- $10 int8[] expected_total_minor; element NULL: not checked
+-- Per line, those of one sale in their order:
+-- $11 int4[] line_sale: 1-based index into the sales
+-- $12 uuid[] line_product
+-- $13 int8[] line_quantity_milli
+-- $14 int8[] line_discount_minor
+-- Per payment, may be empty:
+-- $15 int4[] payment_sale: 1-based index into the sales
+-- $16 text[] payment_methods
+-- $17 int8[] payment_amount_minor
+-- $18 text[] payment_reference; elements may be NULL
+-- For all:
+-- $19 text currency
+-- $20 bool prices_include_tax
+-- $21 text time_zone: an IANA name
+-- $22 int4 business_day_start_s: seconds after midnight at which a business day begins
+SELECT sale_index, verdict, refused_line,
+       transaction_id, recorded_at, sold_at, business_date, store_id, register_id,
+       cashier_id, currency, prices_include_tax, subtotal_minor, discount_total_minor,
+       tax_total_minor, total_minor, change_minor, payment_method, status,
+       receipt_number,
+       item_product_ids, item_names, item_quantities_milli, item_unit_prices_minor,
+       item_discounts_minor, item_tax_rates_micro, item_taxes_minor, item_totals_minor,
+       payment_methods, payment_amounts_minor, payment_references
+  FROM record_sales($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[],
+                    $7::text[], $8::timestamptz[], $9::text[], $10::int8[],
+                    $11::int4[], $12::uuid[], $13::int8[], $14::int8[],
+                    $15::int4[], $16::text[], $17::int8[], $18::text[],
+                    $19::text, $20::bool, $21::text, $22::int4)
