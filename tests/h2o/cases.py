@@ -1,0 +1,182 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The proof of deps/h2o/patches: each attack against hello on the unpatched
+library, which must fall, and on the patched one, which must not.
+
+A case is a function of no argument that raises AssertionError or returns what
+it measured. test_defects.py runs them under pytest; as a program (prove.sh)
+this prints one line each. The binaries come from the environment:
+TILLWAY_H2O_HELLO (patched) and TILLWAY_H2O_HELLO_UNPATCHED."""
+
+import json
+import os
+import socket
+import sys
+import time
+
+import defect_abort
+import defect_loop
+import defect_stderr
+from server import Hello
+
+PATCHED, UNPATCHED = "TILLWAY_H2O_HELLO", "TILLWAY_H2O_HELLO_UNPATCHED"
+IDLE_PERCENT, BUSY_PERCENT = 10, 80
+ABORT_BODIES = (60, 4096, 40000)    # bytes: three frames for the last
+ATTEMPTS = 3
+FRAMES = 1000
+BAD_HEADS = {"malformed": b"GET / HTTP/1.1 nonsense\r\n\r\n",
+             "too large": b"GET / HTTP/1.1\r\nX: " + b"x" * 500000}
+
+CASES = []
+
+
+def case(needs):
+    def register(function):
+        function.needs = needs
+        CASES.append(function)
+        return function
+    return register
+
+
+def start(which, body_len=4096):
+    return Hello(os.environ[which], body_len)
+
+
+def assert_idle(server):
+    assert server.alive(), "died: %s" % server.wait_dead()
+    busy = server.cpu_percent()
+    assert busy < IDLE_PERCENT, "busy: %.0f %% CPU" % busy
+    return "idle, %.0f %% CPU" % busy
+
+
+# --- defect 1: abort ------------------------------------------------------------
+
+@case(needs=UNPATCHED)
+def abort_unpatched():
+    seen = []
+    for body_len in ABORT_BODIES:
+        with start(UNPATCHED, body_len) as server:
+            outcome = defect_abort.attack(server.host, server.port, body_len=body_len,
+                                          attempts=ATTEMPTS)
+            ended = server.wait_dead() if not outcome.survived else None
+            assert ended == "SIGABRT", "%d bytes: %s (%s)" % (body_len, outcome, ended)
+            assert "update_stream_output_window" in server.stderr()
+            seen.append("%d bytes: attempt %d" % (body_len, outcome.numbers["attempts"]))
+    return "SIGABRT each time (%s)" % ", ".join(seen)
+
+
+@case(needs=PATCHED)
+def abort_patched():
+    responses = 0
+    for body_len in ABORT_BODIES:
+        with start(PATCHED, body_len) as server:
+            outcome = defect_abort.attack(server.host, server.port, body_len=body_len,
+                                          attempts=ATTEMPTS)
+            assert outcome.survived, "%d bytes: %s" % (body_len, outcome)
+            responses += outcome.numbers["responses"]
+            idle = assert_idle(server)
+    return "%d whole responses in %d attempts, %s" % (
+        responses, ATTEMPTS * len(ABORT_BODIES), idle)
+
+
+# --- defect 2: endless loop -----------------------------------------------------
+
+@case(needs=UNPATCHED)
+def loop_unpatched():
+    with start(UNPATCHED) as server:
+        outcome = defect_loop.attack(server.host, server.port,
+                                     begin_shutdown=server.begin_shutdown)
+        assert not outcome.survived, str(outcome)
+        busy = server.cpu_percent()
+        assert busy > BUSY_PERCENT, "%s, but %.0f %% CPU" % (outcome, busy)
+    return "%s; the client has left and it uses %.0f %% CPU" % (outcome.detail, busy)
+
+
+@case(needs=PATCHED)
+def loop_patched():
+    with start(PATCHED) as server:
+        outcome = defect_loop.attack(server.host, server.port,
+                                     begin_shutdown=server.begin_shutdown)
+        assert outcome.survived, str(outcome)
+        return "%s, %s" % (outcome.detail, assert_idle(server))
+
+
+# --- defect 6: stderr -----------------------------------------------------------
+
+@case(needs=UNPATCHED)
+def stderr_unpatched():
+    with start(UNPATCHED) as server:
+        outcome = defect_stderr.attack(server.host, server.port, FRAMES)
+        lines = defect_stderr.lines(server.stderr())
+        assert outcome.survived and lines == FRAMES, "%s, %d lines" % (outcome, lines)
+    return "%d frames, %d lines on stderr" % (FRAMES, lines)
+
+
+@case(needs=PATCHED)
+def stderr_patched():
+    with start(PATCHED) as server:
+        outcome = defect_stderr.attack(server.host, server.port, FRAMES)
+        assert outcome.survived, str(outcome)
+        assert server.stderr() == "", "stderr: %r" % server.stderr()[:200]
+        return "%d frames, nothing on stderr, %s" % (FRAMES, assert_idle(server))
+
+
+# --- the raw 400 ----------------------------------------------------------------
+
+def bad_head(server, request):
+    """(head, body) of the reply to bytes that are no request; the server closes."""
+    with socket.create_connection((server.host, server.port), timeout=5) as sock:
+        sock.sendall(request)
+        reply, deadline = b"", time.monotonic() + 5
+        while time.monotonic() < deadline:
+            try:
+                data = sock.recv(4096)
+            except ConnectionResetError:
+                break               # it closed with bytes of ours unread
+            if not data:
+                break
+            reply += data
+    head, _, body = reply.partition(b"\r\n\r\n")
+    return head.decode().split("\r\n"), body
+
+
+@case(needs=UNPATCHED)
+def raw_400_unpatched():
+    with start(UNPATCHED) as server:
+        for name, request in BAD_HEADS.items():
+            head, body = bad_head(server, request)
+            assert head[0] == "HTTP/1.1 400 Bad Request" and body == b"Bad Request", name
+    return "text/plain"
+
+
+@case(needs=PATCHED)
+def raw_400_patched():
+    with start(PATCHED) as server:
+        for name, request in BAD_HEADS.items():
+            head, body = bad_head(server, request)
+            assert head[0] == "HTTP/1.1 400 Bad Request", "%s: %r" % (name, head)
+            assert "Content-Type: application/problem+json" in head, name
+            assert "Connection: close" in head, name
+            assert "Content-Length: %d" % len(body) in head, name
+            assert json.loads(body) == {"type": "about:blank", "title": "Bad Request",
+                                        "status": 400, "code": "bad-request"}, name
+        return "application/problem+json for a %s head, %s" % (
+            " and a ".join(BAD_HEADS), assert_idle(server))
+
+
+def main():
+    failed = 0
+    for function in CASES:
+        began = time.monotonic()
+        try:
+            verdict, detail = "ok  ", function()
+        except (AssertionError, OSError, RuntimeError) as e:
+            verdict, detail, failed = "FAIL", e, failed + 1
+        print("%s %-18s %s [%.1f s]" % (verdict, function.__name__, detail,
+                                        time.monotonic() - began), flush=True)
+    print("%d passed, %d failed" % (len(CASES) - failed, failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// hello: the smallest server on bare h2o, to prove the defects of the library
+// and their patches (defect_*.py, prove.sh). It is no part of the gateway.
+//
+//   hello BODY_BYTES
+//
+// listens on a free port of 127.0.0.1, prints "port N" and answers every
+// request with BODY_BYTES times 'x' (HTTP/1.1, h2c by prior knowledge and by
+// upgrade). SIGUSR1 begins h2o's graceful shutdown; the process stays, so that
+// one can see what it does. It dies with its parent.
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <h2o.h>
+#include <h2o/http1.h>
+#include <h2o/http2.h>
+
+enum { BODY_MAX_BYTES = 1 << 20 };
+
+static struct {
+    h2o_globalconf_t conf;
+    h2o_context_t ctx;
+    h2o_accept_ctx_t accept;
+    h2o_iovec_t body;
+} hello;
+
+__attribute__((noreturn)) static void die(const char *what)
+{
+    fprintf(stderr, "hello: %s: %s\n", what, strerror(errno));
+    exit(EXIT_FAILURE);
+}
+
+static int on_request(h2o_handler_t *self, h2o_req_t *req)
+{
+    static h2o_generator_t generator = {NULL, NULL};
+    h2o_iovec_t body = hello.body; // h2o advances it as it sends
+
+    (void)self;
+    req->res.status = 200;
+    req->res.reason = "OK";
+    req->res.content_length = body.len;
+    h2o_add_header(&req->pool, &req->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL,
+                   H2O_STRLIT("text/plain"));
+    h2o_start_response(req, &generator);
+    h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
+    return 0;
+}
+
+static void on_accept(h2o_socket_t *listener, const char *err)
+{
+    h2o_socket_t *sock;
+
+    if (err == NULL && (sock = h2o_evloop_socket_accept(listener)) != NULL)
+        h2o_accept(&hello.accept, sock);
+}
+
+static void on_signal(h2o_socket_t *sock, const char *err)
+{
+    if (err != NULL)
+        die(err);
+    h2o_buffer_consume(&sock->input, sock->input->size);
+    h2o_context_request_shutdown(&hello.ctx);
+}
+
+static int listen_loopback(unsigned *port)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(addr);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, len) != 0 || listen(fd, SOMAXCONN) != 0 ||
+        getsockname(fd, (struct sockaddr *)&addr, &len) != 0)
+        die("listen");
+    *port = ntohs(addr.sin_port);
+    return fd;
+}
+
+static int open_signals(void)
+{
+    sigset_t set;
+    int fd;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0 ||
+        (fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC)) < 0)
+        die("signalfd");
+    return fd;
+}
+
+static void setup_h2o(h2o_loop_t *loop)
+{
+    h2o_hostconf_t *host;
+
+    h2o_config_init(&hello.conf);
+    host = h2o_config_register_host(&hello.conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
+    h2o_create_handler(&host->fallback_path, sizeof(h2o_handler_t))->on_req = on_request;
+
+    h2o_context_init(&hello.ctx, loop, &hello.conf);
+    hello.accept.ctx = &hello.ctx;
+    hello.accept.hosts = hello.conf.hosts;
+}
+
+int main(int argc, char **argv)
+{
+    h2o_loop_t *loop;
+    unsigned port;
+    char *end;
+    long body_bytes;
+    int fd;
+
+    if (argc != 2 || (body_bytes = strtol(argv[1], &end, 10)) < 1 || *end != '\0' ||
+        body_bytes > BODY_MAX_BYTES) {
+        fprintf(stderr, "usage: hello BODY_BYTES\n");
+        return 2;
+    }
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        die("prctl");
+    signal(SIGPIPE, SIG_IGN);
+
+    hello.body.len = (size_t)body_bytes;
+    if ((hello.body.base = malloc(hello.body.len)) == NULL)
+        die("malloc");
+    memset(hello.body.base, 'x', hello.body.len);
+
+    loop = h2o_evloop_create();
+    setup_h2o(loop);
+
+    fd = listen_loopback(&port);
+    h2o_socket_read_start(h2o_evloop_socket_create(loop, fd, H2O_SOCKET_FLAG_DONT_READ), on_accept);
+    h2o_socket_read_start(h2o_evloop_socket_create(loop, open_signals(), 0), on_signal);
+
+    printf("port %u\n", port);
+    fflush(stdout);
+    while (h2o_evloop_run(loop, INT32_MAX) == 0)
+        ;
+    return EXIT_FAILURE;
+}
