@@ -1,0 +1,323 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- record_sales: one call judges and records a batch of sales (DESIGN §4, "The sale is one call").
+--
+-- The way of a batch: reserve the idempotency keys, number the receipts, lock the stock, write. All
+-- locks are taken in that one order, and each kind in its own sorted order, so that two workers'
+-- batches queue behind each other instead of deadlocking. It counts on READ COMMITTED: after a wait
+-- the next statement sees what the other batch committed.
+--
+-- The usual batch has nothing to refuse, and its writing is one statement whatever its size. That
+-- statement writes all or nothing: if any sale is not plainly good, the sales are judged one by one
+-- in memory, and the statement runs again for the accepted ones.
+
+-- n * m / d, rounded half to even; exact. For n ≥ 0, m ≥ 0, d > 0; the caller bounds the result and
+-- d * m. Splitting n by d first keeps every product within bigint.
+CREATE FUNCTION mul_div_half_even(n bigint, m bigint, d bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT n / d * m + n % d * m / d
+           + CASE WHEN n % d * m % d * 2 > d
+                    OR n % d * m % d * 2 = d AND (n / d * m + n % d * m / d) % 2 = 1
+                  THEN 1 ELSE 0 END
+$$;
+
+-- A sale as the API shows it: one row, lines and payments as arrays in their order.
+CREATE VIEW recorded_sales AS
+SELECT t.transaction_id, t.recorded_at, t.sold_at, t.business_date, t.store_id, t.register_id,
+       t.cashier_id, t.currency, t.prices_include_tax, t.subtotal_minor, t.discount_total_minor,
+       t.tax_total_minor, t.total_minor, t.change_minor, t.payment_method, t.status,
+       t.receipt_number,
+       i.item_product_ids, i.item_names, i.item_quantities_milli, i.item_unit_prices_minor,
+       i.item_discounts_minor, i.item_tax_rates_micro, i.item_taxes_minor, i.item_totals_minor,
+       p.payment_methods, p.payment_amounts_minor, p.payment_references
+  FROM transactions t
+ CROSS JOIN LATERAL (
+        -- One index scan for eight arrays; the sorted subquery gives all of them their order.
+        SELECT array_agg(product_id) AS item_product_ids, array_agg(name) AS item_names,
+               array_agg(quantity_milli) AS item_quantities_milli,
+               array_agg(unit_price_minor) AS item_unit_prices_minor,
+               array_agg(discount_minor) AS item_discounts_minor,
+               array_agg(tax_rate_micro) AS item_tax_rates_micro,
+               array_agg(tax_minor) AS item_taxes_minor,
+               array_agg(line_total_minor) AS item_totals_minor
+          FROM (SELECT * FROM transaction_items WHERE transaction_id = t.transaction_id
+                 ORDER BY line_no) line) i
+ CROSS JOIN LATERAL (
+        SELECT array_agg(method) AS payment_methods, array_agg(amount_minor) AS payment_amounts_minor,
+               array_agg(reference) AS payment_references
+          FROM (SELECT * FROM payments WHERE transaction_id = t.transaction_id
+                 ORDER BY payment_no) payment) p;
+
+-- The lines at the catalogue's prices of this moment, sorted by sale and line. refusal is the reason
+-- for which the line cannot be sold at all; its amounts are then NULL.
+--
+-- Inlined by the planner, hence STABLE, not STRICT. Each OFFSET 0 keeps the stage below it from being
+-- substituted into every place where its columns are used.
+CREATE FUNCTION priced_lines(
+    p_take bool[], p_line_sale int[], p_line_product uuid[], p_line_quantity_milli bigint[],
+    p_line_discount_minor bigint[], p_prices_include_tax bool)
+RETURNS TABLE (
+    sale int, line_no bigint, product_id uuid, name text, quantity_milli bigint,
+    unit_price_minor bigint, discount_minor bigint, tax_rate_micro int, gross_minor bigint,
+    tax_minor bigint, line_total_minor bigint, refusal text)
+LANGUAGE sql STABLE AS $$
+    SELECT sale, line_no, product_id, name, quantity_milli, price_minor, discount_minor,
+           tax_rate_micro, gross_minor, tax_minor,
+           net_minor + CASE WHEN p_prices_include_tax THEN 0 ELSE tax_minor END,
+           CASE WHEN price_minor IS NULL THEN 'unknown-product'
+                WHEN gross_minor IS NULL THEN 'amount-out-of-range'
+                WHEN net_minor IS NULL THEN 'discount-too-large'
+           END
+      FROM (SELECT taxable.*,
+                   CASE WHEN p_prices_include_tax
+                        THEN mul_div_half_even(net_minor, tax_rate_micro, 1000000 + tax_rate_micro)
+                        ELSE mul_div_half_even(net_minor, tax_rate_micro, 1000000)
+                   END AS tax_minor
+              FROM (SELECT extended.*,
+                           CASE WHEN discount_minor BETWEEN 0 AND gross_minor
+                                THEN gross_minor - discount_minor END AS net_minor
+                      FROM (SELECT asked.*, p.name, p.price_minor, p.tax_rate_micro,
+                                   -- The float comparison only has to keep the product below 2^63.
+                                   CASE WHEN quantity_milli BETWEEN 1 AND 1000000000000
+                                         AND quantity_milli::float8 * p.price_minor <= 1e18
+                                        THEN mul_div_half_even(p.price_minor, quantity_milli, 1000)
+                                   END AS gross_minor
+                              FROM (SELECT l.sale, l.product_id, l.quantity_milli,
+                                           coalesce(l.discount_minor, 0) AS discount_minor,
+                                           row_number() OVER (PARTITION BY sale ORDER BY nth) AS line_no
+                                      FROM unnest(p_line_sale, p_line_product, p_line_quantity_milli,
+                                                  p_line_discount_minor) WITH ORDINALITY
+                                           AS l (sale, product_id, quantity_milli, discount_minor, nth)
+                                     WHERE p_take[l.sale]) asked
+                              LEFT JOIN products p
+                                     ON p.product_id = asked.product_id AND p.deleted_at IS NULL
+                            OFFSET 0) extended
+                    OFFSET 0) taxable
+            OFFSET 0) taxed
+$$;
+
+-- The sales with their totals. verdict is NULL for a sale that may be recorded as far as prices,
+-- totals and payments go; idempotency and stock are not looked at. A sale without lines has no row.
+CREATE FUNCTION priced_sales(
+    p_take bool[], p_expected_total_minor bigint[], p_sale_payment_method text[],
+    p_line_sale int[], p_line_product uuid[], p_line_quantity_milli bigint[],
+    p_line_discount_minor bigint[],
+    p_payment_from int[], p_payment_to int[], p_payment_method text[],
+    p_payment_amount_minor bigint[], p_payment_reference text[], p_prices_include_tax bool)
+RETURNS TABLE (
+    sale int, verdict text, refused_line int,
+    subtotal_minor bigint, discount_total_minor bigint, tax_total_minor bigint, total_minor bigint,
+    change_minor bigint, payment_method text,
+    item_product_ids uuid[], item_names text[], item_quantities_milli bigint[],
+    item_unit_prices_minor bigint[], item_discounts_minor bigint[], item_tax_rates_micro int[],
+    item_taxes_minor bigint[], item_totals_minor bigint[],
+    payment_methods text[], payment_amounts_minor bigint[], payment_references text[])
+LANGUAGE sql STABLE AS $$
+    SELECT sale,
+           CASE WHEN refused_no IS NOT NULL THEN refusals[1]
+                WHEN greatest(subtotal, total, paid) > 999999999999999 THEN 'amount-out-of-range'
+                WHEN total <> p_expected_total_minor[sale] THEN 'total-mismatch'
+                WHEN methods IS NULL AND p_sale_payment_method[sale] IS NULL
+                  OR paid < total OR paid_otherwise > total OR payments_malformed
+                THEN 'payment-mismatch'
+           END,
+           refused_no::int - 1,
+           subtotal::bigint, discount_total::bigint, tax_total::bigint, total::bigint,
+           coalesce(paid - total, 0)::bigint,
+           coalesce(p_sale_payment_method[sale], CASE WHEN one_method THEN methods[1] ELSE 'mixed' END),
+           product_ids, names, quantities, unit_prices, discounts, rates, taxes, totals,
+           coalesce(methods, ARRAY[p_sale_payment_method[sale]]),
+           coalesce(amounts, ARRAY[total::bigint]),
+           coalesce(payment_refs, ARRAY[NULL::text])
+      FROM (SELECT sale, min(line_no) FILTER (WHERE refusal IS NOT NULL) AS refused_no,
+                   array_agg(refusal) FILTER (WHERE refusal IS NOT NULL) AS refusals,
+                   sum(gross_minor) AS subtotal, sum(discount_minor) AS discount_total,
+                   sum(tax_minor) AS tax_total, sum(line_total_minor) AS total,
+                   array_agg(product_id) AS product_ids, array_agg(name) AS names,
+                   array_agg(quantity_milli) AS quantities,
+                   array_agg(unit_price_minor) AS unit_prices,
+                   array_agg(discount_minor) AS discounts, array_agg(tax_rate_micro) AS rates,
+                   array_agg(tax_minor) AS taxes, array_agg(line_total_minor) AS totals
+              FROM (SELECT * FROM priced_lines(p_take, p_line_sale, p_line_product,
+                                               p_line_quantity_milli, p_line_discount_minor,
+                                               p_prices_include_tax)
+                     ORDER BY sale, line_no) line
+             GROUP BY sale) basket
+     CROSS JOIN LATERAL (
+            SELECT array_agg(p_payment_method[n]) AS methods,
+                   array_agg(p_payment_amount_minor[n]) AS amounts,
+                   array_agg(p_payment_reference[n]) AS payment_refs,
+                   min(p_payment_method[n]) = max(p_payment_method[n]) AS one_method,
+                   sum(p_payment_amount_minor[n]) AS paid,
+                   sum(p_payment_amount_minor[n]) FILTER (WHERE p_payment_method[n] <> 'cash')
+                       AS paid_otherwise,
+                   bool_or(p_payment_method[n] IS NULL OR p_payment_amount_minor[n] IS NULL
+                           OR p_payment_amount_minor[n] < 0) AS payments_malformed
+              FROM generate_series(p_payment_from[sale], p_payment_to[sale]) n) tendered
+$$;
+
+-- Arguments and results: db/queries/record_sales.sql. Rows come in no particular order (the
+-- statement sorts them by sale_index).
+CREATE FUNCTION record_sales(
+    p_transaction_id uuid[], p_idempotency_scope text[], p_idempotency_key text[],
+    p_fingerprint bytea[], p_store_id text[], p_register_id text[], p_cashier_id text[],
+    p_sold_at timestamptz[], p_sale_payment_method text[], p_expected_total_minor bigint[],
+    p_line_sale int[], p_line_product uuid[], p_line_quantity_milli bigint[],
+    p_line_discount_minor bigint[],
+    p_payment_sale int[], p_payment_method text[], p_payment_amount_minor bigint[],
+    p_payment_reference text[],
+    p_currency text, p_prices_include_tax bool, p_time_zone text, p_business_day_start_s int)
+RETURNS TABLE (
+    sale_index int, verdict text, refused_line int,
+    transaction_id uuid, recorded_at timestamptz, sold_at timestamptz, business_date date,
+    store_id text, register_id text, cashier_id text, currency text, prices_include_tax bool,
+    subtotal_minor bigint, discount_total_minor bigint, tax_total_minor bigint, total_minor bigint,
+    change_minor bigint, payment_method text, status text, receipt_number bigint,
+    item_product_ids uuid[], item_names text[], item_quantities_milli bigint[],
+    item_unit_prices_minor bigint[], item_discounts_minor bigint[], item_tax_rates_micro int[],
+    item_taxes_minor bigint[], item_totals_minor bigint[],
+    payment_methods text[], payment_amounts_minor bigint[], payment_references text[])
+LANGUAGE plpgsql
+-- Batch sizes differ from call to call: plans must neither be made anew nor fitted to one size.
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+    v_sales        int := cardinality(p_transaction_id);
+    v_take         bool[] := array_fill(true, ARRAY[v_sales]); -- the sales still to be recorded
+    v_taken        int := v_sales;
+    v_plain        bool;                                       -- nothing known against any of them
+    v_payment_from int[] := array_fill(1, ARRAY[v_sales]);     -- a sale's payments; none: 1 to 0
+    v_payment_to   int[] := array_fill(0, ARRAY[v_sales]);
+    v_ours_scope   text[];                                     -- the keys this call reserved
+    v_ours_key     text[];
+    v_ours         int;
+    v_judged       record;
+BEGIN
+    FOR n IN 1 .. cardinality(p_payment_sale) LOOP
+        IF n = 1 OR p_payment_sale[n] <> p_payment_sale[n - 1] THEN
+            v_payment_from[p_payment_sale[n]] := n;
+        END IF;
+        v_payment_to[p_payment_sale[n]] := n;
+    END LOOP;
+
+    -- Keys. A concurrent copy waits here until the first one commits, and is then a replay.
+    WITH reserved AS (
+        INSERT INTO idempotency_keys (scope, key, fingerprint, transaction_id)
+        SELECT s.scope, s.key, s.fingerprint, s.transaction_id
+          FROM unnest(p_idempotency_scope, p_idempotency_key, p_fingerprint, p_transaction_id)
+               WITH ORDINALITY AS s (scope, key, fingerprint, transaction_id, nth)
+         ORDER BY s.scope, s.key, s.nth
+        ON CONFLICT DO NOTHING
+        RETURNING scope, key)
+    SELECT count(*), array_agg(scope), array_agg(key) INTO v_ours, v_ours_scope, v_ours_key
+      FROM reserved;
+
+    -- Receipts. Numbers for all sales; those of refused ones are handed back below.
+    INSERT INTO registers (store_id, register_id, last_receipt)
+    SELECT s.store_id, s.register_id, count(*)
+      FROM unnest(p_store_id, p_register_id) AS s (store_id, register_id)
+     GROUP BY s.store_id, s.register_id
+     ORDER BY s.store_id, s.register_id
+    ON CONFLICT (store_id, register_id)
+    DO UPDATE SET last_receipt = registers.last_receipt + excluded.last_receipt;
+
+    -- Stock.
+    SELECT v_ours = v_sales AND coalesce(bool_and(stock_milli >= wanted_milli), true) INTO v_plain
+      FROM (SELECT i.stock_milli, wanted.quantity_milli AS wanted_milli
+              FROM (SELECT p_store_id[l.sale] AS store_id, l.product_id,
+                           sum(l.quantity_milli) AS quantity_milli
+                      FROM unnest(p_line_sale, p_line_product, p_line_quantity_milli)
+                           AS l (sale, product_id, quantity_milli)
+                     GROUP BY p_store_id[l.sale], l.product_id) wanted
+              JOIN inventory i ON i.store_id = wanted.store_id AND i.product_id = wanted.product_id
+             ORDER BY i.store_id, i.product_id
+               FOR NO KEY UPDATE OF i) locked;
+
+    LOOP
+        IF v_plain AND v_taken > 0 THEN
+            RETURN QUERY
+            WITH sale AS MATERIALIZED (
+                SELECT s.*, p_transaction_id[sale] AS transaction_id,
+                       coalesce(p_sold_at[sale], now()) AS sold_at,
+                       (coalesce(p_sold_at[sale], now()) AT TIME ZONE p_time_zone
+                        - make_interval(secs => p_business_day_start_s))::date AS business_date,
+                       r.store_id, r.register_id, p_cashier_id[sale] AS cashier_id,
+                       r.last_receipt + 1 - row_number() OVER (
+                           PARTITION BY r.store_id, r.register_id ORDER BY sale DESC) AS receipt_number
+                  FROM priced_sales(v_take, p_expected_total_minor, p_sale_payment_method,
+                           p_line_sale, p_line_product, p_line_quantity_milli, p_line_discount_minor,
+                           v_payment_from, v_payment_to, p_payment_method, p_payment_amount_minor,
+                           p_payment_reference, p_prices_include_tax) s
+                  JOIN registers r ON r.store_id = p_store_id[sale]
+                                  AND r.register_id = p_register_id[sale]
+            ), recordable AS MATERIALIZED (
+                SELECT * FROM sale
+                 WHERE (SELECT count(*) = v_taken AND bool_and(verdict IS NULL)
+                               AND count(DISTINCT transaction_id) = v_taken
+                               AND NOT bool_or(EXISTS (SELECT FROM transactions t
+                                       WHERE t.transaction_id = sale.transaction_id))
+                          FROM sale)
+            ), line AS MATERIALIZED (
+                SELECT s.transaction_id, s.store_id, s.cashier_id, n AS line_no,
+                       s.item_product_ids[n] AS product_id, s.item_names[n] AS name,
+                       s.item_quantities_milli[n] AS quantity_milli,
+                       s.item_unit_prices_minor[n] AS unit_price_minor,
+                       s.item_discounts_minor[n] AS discount_minor,
+                       s.item_tax_rates_micro[n] AS tax_rate_micro,
+                       s.item_taxes_minor[n] AS tax_minor, s.item_totals_minor[n] AS line_total_minor
+                  FROM recordable s, generate_series(1, cardinality(s.item_product_ids)) n
+            ), header_written AS (
+                INSERT INTO transactions (transaction_id, recorded_at, sold_at, business_date,
+                       store_id, register_id, cashier_id, currency, prices_include_tax,
+                       subtotal_minor, discount_total_minor, tax_total_minor, total_minor,
+                       change_minor, payment_method, status, receipt_number)
+                SELECT s.transaction_id, now(), s.sold_at, s.business_date,
+                       s.store_id, s.register_id, s.cashier_id, p_currency, p_prices_include_tax,
+                       s.subtotal_minor, s.discount_total_minor, s.tax_total_minor, s.total_minor,
+                       s.change_minor, s.payment_method, 'completed', s.receipt_number
+                  FROM recordable s
+            ), items_written AS (
+                INSERT INTO transaction_items (transaction_id, line_no, product_id, name,
+                       quantity_milli, unit_price_minor, discount_minor, tax_rate_micro, tax_minor,
+                       line_total_minor)
+                SELECT l.transaction_id, l.line_no, l.product_id, l.name,
+                       l.quantity_milli, l.unit_price_minor, l.discount_minor, l.tax_rate_micro,
+                       l.tax_minor, l.line_total_minor
+                  FROM line l
+            ), payments_written AS (
+                INSERT INTO payments (transaction_id, payment_no, method, amount_minor, reference)
+                SELECT s.transaction_id, n, s.payment_methods[n], s.payment_amounts_minor[n],
+                       s.payment_references[n]
+                  FROM recordable s, generate_series(1, cardinality(s.payment_methods)) n
+            ), stock_taken AS (
+                UPDATE inventory i
+                   SET stock_milli = i.stock_milli - sold.quantity_milli, updated_at = now()
+                  FROM (SELECT l.store_id, l.product_id, sum(l.quantity_milli) AS quantity_milli
+                          FROM line l GROUP BY l.store_id, l.product_id) sold
+                 WHERE i.store_id = sold.store_id AND i.product_id = sold.product_id
+            ), movements_written AS (
+                INSERT INTO inventory_movements (store_id, product_id, quantity_milli, kind,
+                       reference, principal)
+                SELECT l.store_id, l.product_id, -l.quantity_milli, 'sale', l.transaction_id,
+                       l.cashier_id
+                  FROM line l
+                  JOIN inventory i ON i.store_id = l.store_id AND i.product_id = l.product_id
+            ), event_written AS (
+                INSERT INTO outbox (kind, store_id, reference)
+                SELECT 'transaction.recorded', s.store_id, s.transaction_id FROM recordable s
+            )
+            SELECT s.sale, 'recorded', NULL::int,
+                   s.transaction_id, now(), s.sold_at, s.business_date,
+                   s.store_id, s.register_id, s.cashier_id, p_currency, p_prices_include_tax,
+                   s.subtotal_minor, s.discount_total_minor, s.tax_total_minor, s.total_minor,
+                   s.change_minor, s.payment_method, 'completed', s.receipt_number,
+                   s.item_product_ids, s.item_names, s.item_quantities_milli,
+                   s.item_unit_prices_minor, s.item_discounts_minor, s.item_tax_rates_micro,
+                   s.item_taxes_minor, s.item_totals_minor,
+                   s.payment_methods, s.payment_amounts_minor, s.payment_references
+              FROM recordable s;
+            EXIT WHEN FOUND;
+        END IF;
+        EXIT;
+    END LOOP;
+END $$;
