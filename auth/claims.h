@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// claims: what a token's payload says, and whether an issuer's rules accept it (RFC 7519 section
+// 4).
+//
+// Two steps, because the issuer named by the unverified payload selects the keys: tw_claims_parse
+// reads, and only after the signature has been checked does tw_claims_check decide.
+// Texts that become identities (sub, username, store, …) are bounded and hold no control
+// characters, since they end up in logs, headers and SQL parameters. Not for: signatures (jws),
+// what a group allows (policy). Runs in: worker. Pure; time comes in.
+
+#ifndef TW_AUTH_CLAIMS_H
+#define TW_AUTH_CLAIMS_H
+
+#include <jansson.h>
+
+#include "gateway/base.h"
+#include "gateway/status.h"
+
+#define TW_CLAIM_TEXT_MAX_BYTES  256
+#define TW_CLAIM_ISS_MAX_BYTES   1024
+#define TW_CLAIM_SCOPE_MAX_BYTES 4096
+#define TW_CLAIM_TIME_MAX_S      253402300799 // the end of the year 9999
+
+// Bits of tw_issuer_rules.token_uses: Cognito's claim `token_use`.
+enum tw_token_use { TW_TOKEN_USE_ACCESS = 1, TW_TOKEN_USE_ID = 2 };
+
+// Claims whose names are an option: "cognito:groups" and "custom:storeId" by default.
+struct tw_claim_names {
+    const char *groups, *store;
+};
+
+// What one issuer's tokens must look like. All borrowed.
+struct tw_issuer_rules {
+    const char *issuer;           // equals `iss` byte for byte
+    const char *const *audiences; // client ids or audiences; none: every token is refused
+    size_t n_audiences;
+    unsigned token_uses; // allowed tw_token_use bits; 0: not checked
+};
+
+// Slices point into `root`; an absent text is empty. Absent nbf and iat are 0.
+struct tw_claims {
+    struct tw_str iss, sub, client_id, token_use, scope, jti, username, store;
+    int64_t exp_unix_s, nbf_unix_s, iat_unix_s;
+    const json_t *aud;    // a string or an array of strings; NULL when absent
+    const json_t *groups; // likewise
+    json_t *root;         // owned; released by tw_claims_dispose
+};
+
+// Reads `payload`, which may be freed afterwards. NULL when `out` is filled in, else a static text
+// that holds nothing of the token, and `out` needs no dispose. exp and sub are required.
+TW_MUST_USE const char *tw_claims_parse(struct tw_str payload, const struct tw_claim_names *names,
+                                        struct tw_claims *out);
+
+void tw_claims_dispose(struct tw_claims *claims);
+
+// TW_OK; TW_TOKEN_EXPIRED when nothing but exp is wrong; else TW_TOKEN_INVALID. `*reason` is NULL
+// or a static text. A token is expired from exp + leeway_s on (RFC 7519 section 4.1.4).
+TW_MUST_USE enum tw_status tw_claims_check(const struct tw_claims *claims,
+                                           const struct tw_issuer_rules *rules, int64_t leeway_s,
+                                           int64_t now_unix_s, const char **reason);
+
+// Groups of the token: how many, and the i-th.
+size_t tw_claims_group_count(const struct tw_claims *claims);
+struct tw_str tw_claims_group(const struct tw_claims *claims, size_t i);
+
+#endif

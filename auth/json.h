@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// json: a JSON object from bytes nobody has vouched for yet.
+//
+// For: token headers, claims and key sets. Refuses duplicate names at any level, trailing bytes,
+// invalid UTF-8, NUL characters, nesting beyond TW_AUTH_JSON_DEPTH and everything that is not an
+// object. The depth is counted before jansson recurses (its own limit is 2048).
+// Not for: request bodies, whose errors must point at a field.
+// Runs in: master and worker. Pure; jansson seeds its hash once per process, see
+// json_object_seed(): call that before fork if the worker may not read the system's random source.
+
+#ifndef TW_AUTH_JSON_H
+#define TW_AUTH_JSON_H
+
+#include <jansson.h>
+
+#include "gateway/base.h"
+
+#define TW_AUTH_JSON_DEPTH 32
+
+// The parsed object, which the caller releases with json_decref; NULL when refused. `text` may be
+// freed afterwards.
+TW_MUST_USE json_t *tw_auth_json_object(struct tw_str text);
+
+// The string member `name` of an object; a slice with p == NULL when it is absent or no string.
+// Valid as long as the object.
+struct tw_str tw_auth_json_string(const json_t *object, const char *name);
+
+// Any JSON string as a slice; p == NULL when `value` is NULL or no string.
+struct tw_str tw_auth_json_slice(const json_t *value);
+
+#endif

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// siphash: SipHash-2-4, the keyed hash of our hash tables (Aumasson and Bernstein, 2012).
+//
+// For: tables whose keys a stranger chooses: without the key nobody can aim at one bucket.
+// Not for: signatures or anything that leaves the process.
+// Runs in: worker. Pure, allocates nothing.
+
+#ifndef TW_AUTH_SIPHASH_H
+#define TW_AUTH_SIPHASH_H
+
+#include "gateway/base.h"
+
+#define TW_SIPHASH_KEY_BYTES 16
+
+// The 64-bit hash of `data` under a 16-byte key.
+uint64_t tw_siphash(const unsigned char key[TW_SIPHASH_KEY_BYTES], struct tw_str data);
+
+#endif
