@@ -44,6 +44,7 @@ def start(which, body_len=4096):
 
 def assert_idle(server):
     assert server.alive(), "died: %s" % server.wait_dead()
+    assert server.stderr() == "", "stderr: %r" % server.stderr()[:200]
     busy = server.cpu_percent()
     assert busy < IDLE_PERCENT, "busy: %.0f %% CPU" % busy
     return "idle, %.0f %% CPU" % busy
@@ -117,7 +118,6 @@ def stderr_patched():
     with start(PATCHED) as server:
         outcome = defect_stderr.attack(server.host, server.port, FRAMES)
         assert outcome.survived, str(outcome)
-        assert server.stderr() == "", "stderr: %r" % server.stderr()[:200]
         return "%d frames, nothing on stderr, %s" % (FRAMES, assert_idle(server))
 
 
