@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+// config_check: judges the merged snapshot: what is missing, what contradicts, what cannot be read.
+//
+// Runs once, after files and environment, and only when each value is fine by itself. Files are
+// opened to see that they can be read, and closed again: parsing them is other rooms' work.
+// Runs in: master and command line.
+
+#include "config/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// An option's current value, where it came from and its key, for errors.
+#define PLACE_OF(load, field) (origin_of(load, TW_OPTION_AT_##field))
+#define KEY_OF(field)         (tw_options[TW_OPTION_AT_##field].key)
+
+static struct tw_config_place origin_of(const struct tw_config_load *load, size_t option)
+{
+    const char *origin = load->origins[option];
+    return (struct tw_config_place){strcmp(origin, "default") == 0 ? NULL : origin, 0};
+}
+
+static const char *open_fault(const char *path)
+{
+    struct stat status;
+    const char *fault = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return strerror(errno);
+    if (fstat(fd, &status) != 0)
+        fault = strerror(errno);
+    else if (S_ISDIR(status.st_mode))
+        fault = "is a directory";
+    close(fd);
+    return fault;
+}
+
+static void check_readable(struct tw_config_load *load, struct tw_config_place place,
+                           const char *key, const char *path)
+{
+    const char *fault = path != NULL ? open_fault(path) : NULL;
+    if (fault != NULL)
+        tw_config_fail(load, place, key, "cannot read %s: %s", path, fault);
+}
+
+static void check_required(struct tw_config_load *load)
+{
+    const struct tw_config_place nowhere = {0};
+    if (*load->config->db_url == '\0')
+        tw_config_fail(load, nowhere, NULL,
+                       "db.url is not set; set db.url in a file, TILLWAY_DB_URL, or "
+                       "TILLWAY_DB_URL_FILE");
+    if (load->config->n_issuers == 0)
+        tw_config_fail(load, nowhere, NULL,
+                       "auth.issuers is empty, so every request would be refused; add one, such "
+                       "as {cognito: {region: .., userPoolId: .., clientIds: [..]}}");
+}
+
+static void check_order(struct tw_config_load *load, size_t lower, uint64_t low, size_t upper,
+                        uint64_t high)
+{
+    size_t culprit = strcmp(load->origins[lower], "default") != 0 ? lower : upper;
+    if (low > high)
+        tw_config_fail(load, origin_of(load, culprit), NULL, "%s must not be larger than %s",
+                       tw_options[lower].key, tw_options[upper].key);
+}
+
+static void check_orders(struct tw_config_load *load)
+{
+    const struct tw_config *config = load->config;
+#define ORDER(low, high) \
+    check_order(load, TW_OPTION_AT_##low, config->low, TW_OPTION_AT_##high, config->high)
+    ORDER(db_backoff_min_ms, db_backoff_max_ms);
+    ORDER(auth_jwks_min_refetch_ms, auth_jwks_refresh_ms);
+    ORDER(auth_jwks_refresh_ms, auth_jwks_max_stale_ms);
+#undef ORDER
+}
+
+// Decimals of the ISO 4217 currencies that do not have two.
+static const char no_decimals[] = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF";
+static const char three_decimals[] = "BHD IQD JOD KWD LYD OMR TND";
+
+static void check_currency(struct tw_config_load *load)
+{
+    struct tw_config *config = load->config;
+    const char *code = config->pos_currency;
+    if (strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3)
+        tw_config_fail(load, PLACE_OF(load, pos_currency), KEY_OF(pos_currency),
+                       "\"%s\" is not an ISO 4217 code: write three capitals, such as EUR", code);
+    config->pos_currency_decimals = strstr(no_decimals, code) != NULL      ? 0
+                                    : strstr(three_decimals, code) != NULL ? 3
+                                                                           : 2;
+}
+
+// The shape of an IANA name; whether the zone exists is PostgreSQL's to say.
+static void check_time_zone(struct tw_config_load *load)
+{
+    const char *zone = load->config->pos_time_zone;
+    size_t n = strspn(zone, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/");
+    if (zone[n] != '\0' || *zone == '/' || *zone == '-' || *zone == '+')
+        tw_config_fail(load, PLACE_OF(load, pos_time_zone), KEY_OF(pos_time_zone),
+                       "\"%s\" is not a time zone: write a name such as Europe/Berlin", zone);
+}
+
+static void check_admin(struct tw_config_load *load)
+{
+    if (!tw_config_is_ip(load->config->admin_address))
+        tw_config_fail(load, PLACE_OF(load, admin_address), KEY_OF(admin_address),
+                       "\"%s\" is not a numeric IPv4 or IPv6 address", load->config->admin_address);
+}
+
+static bool same_socket(const struct tw_listen *a, const struct tw_listen *b)
+{
+    return a->port != 0 && a->port == b->port && strcmp(a->address, b->address) == 0;
+}
+
+static void check_listens(struct tw_config_load *load)
+{
+    const struct tw_config *config = load->config;
+    for (size_t i = 0; i < config->n_listens; i++) {
+        const struct tw_listen *listen = &config->listens[i];
+        char key[TW_CONFIG_PATH_MAX];
+        snprintf(key, sizeof key, "listen[%zu].tls.certificate", i);
+        check_readable(load, load->listen_places[i], key, listen->tls_certificate);
+        snprintf(key, sizeof key, "listen[%zu].tls.key", i);
+        check_readable(load, load->listen_places[i], key, listen->tls_key);
+        snprintf(key, sizeof key, "listen[%zu]", i);
+        for (size_t j = 0; j < i; j++)
+            if (same_socket(listen, &config->listens[j]))
+                tw_config_fail(load, load->listen_places[i], key,
+                               "the same address and port as listen[%zu]; remove one", j);
+    }
+}
+
+static void check_issuers(struct tw_config_load *load)
+{
+    const struct tw_config *config = load->config;
+    for (size_t i = 0; i < config->n_issuers; i++) {
+        const struct tw_issuer *issuer = &config->issuers[i];
+        char key[TW_CONFIG_PATH_MAX];
+        snprintf(key, sizeof key, "auth.issuers[%zu].jwksFile", i);
+        check_readable(load, load->issuer_places[i], key, issuer->jwks_file);
+        snprintf(key, sizeof key, "auth.issuers[%zu]", i);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(issuer->issuer, config->issuers[j].issuer) == 0)
+                tw_config_fail(load, load->issuer_places[i], key,
+                               "the same issuer as auth.issuers[%zu]; put all clients into one", j);
+    }
+}
+
+void tw_config_check(struct tw_config_load *load)
+{
+    check_required(load);
+    check_orders(load);
+    check_currency(load);
+    check_time_zone(load);
+    check_admin(load);
+    check_listens(load);
+    check_issuers(load);
+    if (*load->config->auth_jwks_ca_file != '\0')
+        check_readable(load, PLACE_OF(load, auth_jwks_ca_file), KEY_OF(auth_jwks_ca_file),
+                       load->config->auth_jwks_ca_file);
+}

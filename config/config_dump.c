@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+// config_dump: a snapshot as YAML for people, and the table of options as a document.
+//
+// What is printed can be loaded again, except secrets, which are "***". Runs in: master (admin
+// port) and command line. Owns nothing; the caller judges the stream with ferror().
+
+#include "config/internal.h"
+
+static void indent(size_t level, FILE *out)
+{
+    for (size_t i = 0; i < level; i++)
+        fputs("  ", out);
+}
+
+// Length of the sections that two keys have in common, final dot included.
+static size_t common_sections(const char *a, const char *b)
+{
+    size_t n = 0;
+    for (size_t i = 0; a[i] != '\0' && a[i] == b[i]; i++)
+        if (a[i] == '.')
+            n = i + 1;
+    return n;
+}
+
+// Opens the sections of `key` that `before` (the line above) did not open; returns the last word.
+static const char *print_sections(const char *before, const char *key, size_t *level, FILE *out)
+{
+    size_t open = common_sections(before, key);
+    const char *word = key;
+    *level = 0;
+    for (const char *dot = strchr(word, '.'); dot != NULL; dot = strchr(word, '.')) {
+        if ((size_t)(dot - key) >= open) {
+            indent(*level, out);
+            fprintf(out, "%.*s:\n", (int)(dot - word), word);
+        }
+        word = dot + 1;
+        ++*level;
+    }
+    return word;
+}
+
+static void print_listens(const struct tw_config *config, FILE *out)
+{
+    fputs("listen:\n", out);
+    for (size_t i = 0; i < config->n_listens; i++) {
+        const struct tw_listen *listen = &config->listens[i];
+        fputs("  - {address: ", out);
+        tw_config_print_text(listen->address, out);
+        fprintf(out, ", port: %u", (unsigned)listen->port);
+        if (listen->tls_certificate != NULL) {
+            fputs(", tls: {certificate: ", out);
+            tw_config_print_text(listen->tls_certificate, out);
+            fputs(", key: ", out);
+            tw_config_print_text(listen->tls_key, out);
+            putc('}', out);
+        }
+        fputs("}\n", out);
+    }
+}
+
+static void print_issuer(const struct tw_issuer *issuer, FILE *out)
+{
+    static const char *const uses[] = {"", "[access]", "[id]", "[access, id]"};
+    fputs("    - issuer: ", out);
+    tw_config_print_text(issuer->issuer, out);
+    fprintf(out, "\n      %s: ", issuer->jwks_file ? "jwksFile" : "jwksUri");
+    tw_config_print_text(issuer->jwks_file ? issuer->jwks_file : issuer->jwks_uri, out);
+    fputs("\n      audience: [", out);
+    for (size_t i = 0; i < issuer->n_audiences; i++) {
+        fputs(i > 0 ? ", " : "", out);
+        tw_config_print_text(issuer->audiences[i], out);
+    }
+    fputs("]\n", out);
+    if (issuer->token_uses != 0)
+        fprintf(out, "      tokenUse: %s\n", uses[issuer->token_uses & 3]);
+}
+
+static void print_issuers(const struct tw_config *config, FILE *out)
+{
+    fputs("  issuers:\n", out);
+    for (size_t i = 0; i < config->n_issuers; i++)
+        print_issuer(&config->issuers[i], out);
+}
+
+void tw_config_print(const struct tw_config *config, FILE *out)
+{
+    const char *before = "";
+    size_t level;
+    print_listens(config, out);
+    for (size_t i = 0; i < TW_OPTION_COUNT; i++) {
+        const struct tw_option *option = &tw_options[i];
+        bool auth_ends = strncmp(before, "auth.", 5) == 0 && strncmp(option->key, "auth.", 5) != 0;
+        if (auth_ends)
+            print_issuers(config, out);
+        const char *word = print_sections(before, option->key, &level, out);
+        indent(level, out);
+        fprintf(out, "%s: ", word);
+        tw_option_print(option, config, out);
+        fprintf(out, " # %s\n", config->origins[i]);
+        before = option->key;
+    }
+}
+
+static void print_choices(const char *choices, FILE *out)
+{
+    for (const char *p = choices; *p != '\0';) {
+        int n = (int)strcspn(p, "|");
+        fprintf(out, "%s`%.*s`", p == choices ? "" : ", ", n, p);
+        p += p[n] == '|' ? n + 1 : n;
+    }
+}
+
+static void print_range(const struct tw_option *option, FILE *out)
+{
+    if (option->type == TW_OPTION_CHOICE)
+        print_choices(option->min, out);
+    else if (option->type == TW_OPTION_BOOL)
+        fputs("`true`, `false`", out);
+    else if (option->type != TW_OPTION_STRING)
+        fprintf(out, "%s%s to %s", option->type == TW_OPTION_INT_AUTO ? "`auto`, " : "",
+                option->min, option->max);
+    else if (strcmp(option->min, option->max) == 0)
+        fprintf(out, "%s bytes", option->max);
+    else
+        fprintf(out, "%s%s bytes at most", strcmp(option->min, "0") == 0 ? "" : "not empty, ",
+                option->max);
+}
+
+static void print_option_row(const struct tw_option *option, FILE *out)
+{
+    char env[TW_CONFIG_ENV_MAX];
+    tw_config_env_name(option->key, "", env);
+    fprintf(out, "| `%s`<br>`%s` | %s | ", option->key, env, tw_option_type_name(option->type));
+    if (*option->initial == '\0')
+        fputs("(empty) | ", out);
+    else
+        fprintf(out, "`%s` | ", option->initial);
+    print_range(option, out);
+    fprintf(out, " | %s | %s%s |\n", option->reloadable ? "yes" : "restart", option->doc,
+            option->secret ? " Secret: never printed." : "");
+}
+
+static const char preamble[] =
+    "# Configuration\n"
+    "\n"
+    "<!-- Generated from config/options.def and config/config_dump.c: do not edit. -->\n"
+    "\n"
+    "`tillway -c FILE` reads one YAML file; `-c` may be repeated, and a later file overrides an\n"
+    "earlier one key by key (a list as a whole). The environment overrides files. `tillway -t`\n"
+    "checks without starting, and names every problem with its file and line. Unknown keys,\n"
+    "duplicate keys, anchors, aliases and tags are refused. Relative file names are taken from\n"
+    "the directory in which the program was started. `config/tillway.yaml` shows every option\n"
+    "with its default.\n"
+    "\n"
+    "## Environment\n"
+    "\n"
+    "Every key is also a variable: `TILLWAY_` and the key in capitals, dots as underscores.\n"
+    "With `_FILE` behind it, the variable names a file that holds the value (its final line\n"
+    "break is dropped), which is the way for secrets: `TILLWAY_DB_URL_FILE=/run/secrets/db_url`.\n"
+    "Setting both is an error. An empty variable counts as not set, and `TILLWAY_` variables\n"
+    "that belong to no key are ignored. Lists are written as YAML:\n"
+    "`TILLWAY_LISTEN='[{address: 0.0.0.0, port: 8080}]'`. Kubernetes sets\n"
+    "`TILLWAY_ADMIN_PORT=tcp://...` for a service named `tillway-admin`; a value with `://` in\n"
+    "that variable is ignored.\n"
+    "\n"
+    "## Values\n"
+    "\n"
+    "A duration is whole numbers with units: `250ms`, `5s`, `10m`, `1h`, `1h30m`. A size is a\n"
+    "number of bytes or has a unit: `1024`, `16KiB`, `1MiB`, `1GiB`. A switch is `true` or\n"
+    "`false`. \"Reload\" says whether SIGHUP applies a change or a restart is needed.\n"
+    "\n"
+    "## `listen`\n"
+    "\n"
+    "A list of at most 16 addresses; the default is `[{address: 0.0.0.0, port: 8080}]`.\n"
+    "Changing addresses or ports needs a restart.\n"
+    "\n"
+    "| key | meaning |\n"
+    "|---|---|\n"
+    "| `address` | Numeric IPv4 or IPv6 address, without brackets; default `0.0.0.0`. |\n"
+    "| `port` | 0 to 65535, required; 0 lets the kernel choose. |\n"
+    "| `tls.certificate`, `tls.key` | PEM files, both or none. Without `tls` the port is plain "
+    "HTTP. |\n"
+    "\n"
+    "## `auth.issuers`\n"
+    "\n"
+    "A list of 1 to 16 issuers whose tokens are accepted. An Amazon Cognito user pool:\n"
+    "\n"
+    "```yaml\n"
+    "auth:\n"
+    "  issuers:\n"
+    "    - cognito: {region: eu-west-1, userPoolId: eu-west-1_AbCdEfGhI, clientIds: [web, till]}\n"
+    "```\n"
+    "\n"
+    "| key in `cognito` | meaning |\n"
+    "|---|---|\n"
+    "| `region`, `userPoolId` | Give the issuer "
+    "`https://cognito-idp.{region}.amazonaws.com/{userPoolId}` and its key set. |\n"
+    "| `clientIds` | App clients whose tokens are accepted: at least one. |\n"
+    "| `tokenUse` | `[access]`, `[id]` or both; default both. |\n"
+    "\n"
+    "Any other issuer:\n"
+    "\n"
+    "| key | meaning |\n"
+    "|---|---|\n"
+    "| `issuer` | Must equal the token's `iss` exactly. |\n"
+    "| `jwksUri` | Where the keys are fetched: https, or http on a loopback address. Default: "
+    "the issuer and `/.well-known/jwks.json`. |\n"
+    "| `jwksFile` | A file with the key set, instead of `jwksUri`. |\n"
+    "| `audience` | Accepted audiences, at least one; `clientIds` is another name for it. |\n"
+    "| `tokenUse` | As above, for issuers shaped like Cognito; by default it is not checked. |\n";
+
+static const char section_head[] = "| key and variable | type | default | allowed | reload | "
+                                   "meaning |\n|---|---|---|---|---|---|\n";
+
+void tw_config_options_markdown(FILE *out)
+{
+    const char *section = "";
+    size_t n = 0;
+    fputs(preamble, out);
+    for (size_t i = 0; i < TW_OPTION_COUNT; i++) {
+        const struct tw_option *option = &tw_options[i];
+        if (strncmp(section, option->key, n) != 0 || n == 0 || strcspn(option->key, ".") != n) {
+            section = option->key;
+            n = strcspn(section, ".");
+            fprintf(out, "\n## `%.*s`\n\n%s", (int)n, section, section_head);
+        }
+        print_option_row(option, out);
+    }
+}
