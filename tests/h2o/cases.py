@@ -15,6 +15,7 @@ import sys
 import time
 
 import defect_abort
+import defect_drain
 import defect_loop
 import defect_stderr
 from server import Hello
@@ -119,6 +120,34 @@ def stderr_patched():
         outcome = defect_stderr.attack(server.host, server.port, FRAMES)
         assert outcome.survived, str(outcome)
         return "%d frames, nothing on stderr, %s" % (FRAMES, assert_idle(server))
+
+
+# --- a request body that arrives during the shutdown -----------------------------
+
+def drain(which, **how):
+    """(outcome, server): 2,000 bytes, half of them after the GOAWAY."""
+    with start(which) as server:
+        outcome = defect_drain.attack(server.host, server.port, body=b"x" * 2000,
+                                      begin_shutdown=server.begin_shutdown, **how)
+        return outcome, assert_idle(server)
+
+
+@case(needs=UNPATCHED)
+def drain_unpatched():
+    lost, _ = drain(UNPATCHED)
+    assert not lost.survived, str(lost)
+    cut, _ = drain(UNPATCHED, trailers=True, hold_path="/")
+    assert cut.survived and cut.numbers["body"] == b"got 1000", str(cut)
+    return "POST: %s; with trailers, 2000 bytes sent: %s" % (lost.detail, cut.detail)
+
+
+@case(needs=PATCHED)
+def drain_patched():
+    for how in ({}, {"trailers": True}, {"hold_path": "/"}, {"trailers": True, "hold_path": "/"}):
+        outcome, idle = drain(PATCHED, **how)
+        assert outcome.survived, "%s: %s" % (how, outcome)
+        assert outcome.numbers["body"] == b"got 2000", "%s: %s" % (how, outcome)
+    return "4 of 4 whole: %s, %s" % (outcome.detail, idle)
 
 
 # --- the raw 400 ----------------------------------------------------------------

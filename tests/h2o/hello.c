@@ -6,9 +6,10 @@
 //   hello BODY_BYTES
 //
 // listens on a free port of 127.0.0.1, prints "port N" and answers every
-// request with BODY_BYTES times 'x' (HTTP/1.1, h2c by prior knowledge and by
-// upgrade). SIGUSR1 begins h2o's graceful shutdown; the process stays, so that
-// one can see what it does. It dies with its parent.
+// request with BODY_BYTES times 'x', or with "got N" when the request has a
+// body of N bytes (HTTP/1.1, h2c by prior knowledge and by upgrade). SIGUSR1
+// begins h2o's graceful shutdown; the process stays, so that one can see what
+// it does. It dies with its parent.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -47,6 +48,10 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
     h2o_iovec_t body = hello.body; // h2o advances it as it sends
 
     (void)self;
+    if (req->entity.base != NULL) {
+        body.base = h2o_mem_alloc_pool(&req->pool, sizeof("got 18446744073709551615"));
+        body.len = (size_t)sprintf(body.base, "got %zu", req->entity.len);
+    }
     req->res.status = 200;
     req->res.reason = "OK";
     req->res.content_length = body.len;

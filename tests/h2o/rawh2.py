@@ -16,6 +16,7 @@ from hyperframe.frame import (
     RstStreamFrame, SettingsFrame, WindowUpdateFrame)
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+BODY_KEPT_BYTES = 1024
 CONNECTION_WINDOW_ROOM = 2**31 - 1 - 65535
 
 
@@ -40,6 +41,7 @@ class Outcome:
 class Stream:
     status: int = 0
     body_len: int = 0
+    body: bytes = b""        # its beginning
     ended: bool = False
     reset: bool = False
 
@@ -96,9 +98,9 @@ class Connection:
     def send(self, *frames):
         self._send(b"".join(f if isinstance(f, bytes) else f.serialize() for f in frames))
 
-    def header_block(self, path, headers=()):
-        """The block of a GET. Values are indexed, so that a repeated token is one byte."""
-        fields = [(":method", "GET"), (":scheme", self.scheme), (":authority", self.authority),
+    def header_block(self, path, headers=(), method="GET"):
+        """Values are indexed, so that a repeated token is one byte."""
+        fields = [(":method", method), (":scheme", self.scheme), (":authority", self.authority),
                   (":path", path)]
         fields += [(k.lower(), v) for k, v in dict(headers or {}).items()]
         return self._encoder.encode(fields)
@@ -107,6 +109,16 @@ class Connection:
         self.streams[stream_id] = Stream()
         return HeadersFrame(stream_id, self.header_block(path, headers), depends_on=depends_on,
                             stream_weight=15, flags=["END_STREAM", "END_HEADERS", "PRIORITY"])
+
+    def post_frame(self, stream_id, path, headers=()):
+        """The head of a POST; DATA is to follow."""
+        self.streams[stream_id] = Stream()
+        return HeadersFrame(stream_id, self.header_block(path, headers, "POST"),
+                            flags=["END_HEADERS"])
+
+    def trailers_frame(self, stream_id):
+        return HeadersFrame(stream_id, self._encoder.encode([("x-trailer", "1")]),
+                            flags=["END_HEADERS", "END_STREAM"])
 
     def split_get_frames(self, stream_id, path, headers=()):
         """A GET in two frames: HEADERS without END_HEADERS, and its CONTINUATION."""
@@ -184,6 +196,7 @@ class Connection:
                 stream.status = int(dict(self._decoder.decode(block))[":status"])
         elif isinstance(frame, DataFrame):
             stream.body_len += len(frame.data)
+            stream.body += frame.data[:BODY_KEPT_BYTES - len(stream.body)]
         elif isinstance(frame, RstStreamFrame):
             stream.reset = True
         elif isinstance(frame, GoAwayFrame):
