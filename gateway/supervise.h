@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// supervise: keeps n worker processes alive: forks, reaps, replaces, aborts the stuck, lets go.
+//
+// A dead worker is replaced at once; after TW_RESPAWN_BURST deaths in TW_RESPAWN_WINDOW_US all
+// replacing pauses, 1 s first, doubled up to 10 s while deaths go on, and begins anew after 10 s of
+// peace: a query of death cannot become a fork storm. What a dead worker said of itself (heartbeat,
+// readiness, gauges) is cleared here; its counters stay.
+// Not for: signals (master.c turns them into calls), the decision to stop. Runs in: master; the
+// last steps before tw_worker_run() in the child.
+//
+// A worker begins with SIGINT, SIGTERM and SIGHUP ignored: a terminal or a service manager sends
+// them to the whole group, and only the master decides when workers leave. SIGPIPE is ignored too;
+// every other signal is as it was when the master began. All descriptors are closed but 0 to 2, its
+// own listening sockets and its end of the ipc pair.
+
+#ifndef TW_SUPERVISE_H
+#define TW_SUPERVISE_H
+
+#include "gateway/heritage.h"
+#include "gateway/readiness.h"
+#include "gateway/status.h"
+
+#define TW_RESPAWN_BURST     5
+#define TW_RESPAWN_WINDOW_US 10000000u
+
+struct event_base;
+struct tw_supervisor;
+
+struct tw_supervisor_setup {
+    struct event_base *base;
+    const struct tw_config *config;
+    const struct tw_route_table *routes;
+    struct tw_shared *shared; // with one page per worker at least
+    unsigned n_workers;
+    const int *listen_fds; // n_workers rows of config->n_listens; borrowed
+    enum tw_level log_level;
+    // A worker has seen a key id that its key set of this issuer lacks.
+    void (*on_unknown_kid)(void *arg, size_t issuer);
+    void *arg;
+};
+
+// Forks nothing yet. `setup` is copied, what it points to is borrowed. NULL when memory is refused.
+struct tw_supervisor *tw_supervise_new(const struct tw_supervisor_setup *setup);
+
+// Forks every worker. False with errno when the first ones cannot be forked: then none lives.
+TW_MUST_USE bool tw_supervise_start(struct tw_supervisor *supervisor);
+
+// After SIGCHLD: reaps every dead child and replaces it, now or after the pause.
+void tw_supervise_reap(struct tw_supervisor *supervisor);
+
+// Several times a second: aborts workers whose heartbeat is older than TW_HEARTBEAT_MAX_US, kills
+// those that outlive that by 2 s, sends again what could not be sent.
+void tw_supervise_tick(struct tw_supervisor *supervisor);
+
+// From now on the dead are not replaced, and the living are told to finish and leave.
+void tw_supervise_drain(struct tw_supervisor *supervisor);
+
+// SIGKILL to every worker that still lives, without waiting; returns how many there were.
+unsigned tw_supervise_kill(struct tw_supervisor *supervisor);
+
+unsigned tw_supervise_alive(const struct tw_supervisor *supervisor);
+uint64_t tw_supervise_restarts(const struct tw_supervisor *supervisor);
+
+// One entry per worker slot, for tw_readiness_of(); valid until the next call.
+const struct tw_worker_life *tw_supervise_lives(struct tw_supervisor *supervisor);
+
+// Leaves living workers alone: their ipc ends close, so that they drain by themselves.
+void tw_supervise_free(struct tw_supervisor *supervisor);
+
+#endif
