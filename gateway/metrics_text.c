@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/metrics_text.h"
+
+#include <inttypes.h>
+
+#ifndef TW_VERSION
+#define TW_VERSION "dev"
+#endif
+
+enum kind { COUNTER, GAUGE };
+
+static const struct {
+    enum kind kind;
+    const char *name, *labels, *help;
+} metrics[TW_METRIC_COUNT] = {
+#define METRIC(name, kind, prometheus_name, labels, help) \
+    [TW_METRIC_##name] = {kind, prometheus_name, labels, help},
+#include "gateway/metrics.def"
+#undef METRIC
+};
+
+static const char *const class_names[6] = {"abandoned", "1xx", "2xx", "3xx", "4xx", "5xx"};
+
+// One route's cells, summed over all pages.
+struct route_sum {
+    uint64_t by_class[6];
+    uint64_t latency_sum_us;
+    uint64_t latency_buckets[TW_LATENCY_BUCKETS];
+};
+
+static void head(FILE *out, const char *name, const char *type, const char *help)
+{
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static int64_t sum_metric(const struct tw_metrics_view *view, unsigned metric)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < view->n_pages; i++)
+        sum += atomic_load_explicit(&tw_shared_worker(view->shared, i)->metrics[metric],
+                                    memory_order_relaxed);
+    return (int64_t)sum; // gauges are two's complement
+}
+
+static void put_scalars(const struct tw_metrics_view *view, FILE *out)
+{
+    for (unsigned i = 0; i < TW_METRIC_COUNT; i++) {
+        bool first = i == 0 || strcmp(metrics[i].name, metrics[i - 1].name) != 0;
+        if (first)
+            head(out, metrics[i].name, metrics[i].kind == COUNTER ? "counter" : "gauge",
+                 metrics[i].help);
+        const char *labels = metrics[i].labels;
+        fprintf(out, *labels ? "%s{%s} %" PRId64 "\n" : "%s%s %" PRId64 "\n", metrics[i].name,
+                labels, sum_metric(view, i));
+    }
+}
+
+static uint64_t load(const _Atomic uint64_t *cell)
+{
+    return atomic_load_explicit(cell, memory_order_relaxed);
+}
+
+static struct route_sum sum_row(const struct tw_metrics_view *view, size_t row)
+{
+    struct route_sum sum = {0};
+    for (unsigned i = 0; i < view->n_pages; i++) {
+        const struct tw_route_stats *stats = &tw_shared_worker(view->shared, i)->routes[row];
+        for (size_t j = 0; j < TW_COUNT(sum.by_class); j++)
+            sum.by_class[j] += load(&stats->by_class[j]);
+        for (size_t j = 0; j < TW_LATENCY_BUCKETS; j++)
+            sum.latency_buckets[j] += load(&stats->latency_buckets[j]);
+        sum.latency_sum_us += load(&stats->latency_sum_us);
+    }
+    return sum;
+}
+
+// Labels of a row of struct tw_worker_page.routes: 0 stands for what matched no route.
+static const char *row_labels(const struct tw_metrics_view *view, size_t row, char *out,
+                              size_t size)
+{
+    if (row == 0)
+        return "method=\"any\",route=\"unmatched\"";
+    const struct tw_route *route = &view->routes->rows[row - 1];
+    snprintf(out, size, "method=\"%s\",route=\"%s\"", tw_method_name(route->method),
+             route->pattern);
+    return out;
+}
+
+static void put_requests(const struct tw_metrics_view *view, FILE *out)
+{
+    static const char name[] = "tillway_http_requests_total";
+    char labels[256];
+    head(out, name, "counter", "Requests by route and class of answer.");
+    for (size_t row = 0; row <= view->routes->n; row++) {
+        struct route_sum sum = sum_row(view, row);
+        const char *of_row = row_labels(view, row, labels, sizeof(labels));
+        for (size_t i = 0; i < TW_COUNT(sum.by_class); i++)
+            fprintf(out, "%s{%s,status=\"%s\"} %" PRIu64 "\n", name, of_row, class_names[i],
+                    sum.by_class[i]);
+    }
+}
+
+static void put_seconds(FILE *out, uint64_t us)
+{
+    fprintf(out, "%" PRIu64 ".%06" PRIu64 "\n", us / 1000000, us % 1000000);
+}
+
+// Upper bound of a bucket as Prometheus writes it: "0.00025", "1", "+Inf".
+static const char *bound_name(unsigned bucket, char out[16])
+{
+    static const uint64_t bounds[] = TW_LATENCY_BOUNDS_US;
+    if (bucket >= TW_COUNT(bounds))
+        return "+Inf";
+    snprintf(out, 16, "%g", (double)bounds[bucket] / 1e6);
+    return out;
+}
+
+static void put_durations(const struct tw_metrics_view *view, FILE *out)
+{
+    static const char name[] = "tillway_http_request_duration_seconds";
+    char labels[256], bound[16];
+    head(out, name, "histogram", "Time from a request's head to the end of its answer, by route.");
+    for (size_t row = 0; row <= view->routes->n; row++) {
+        struct route_sum sum = sum_row(view, row);
+        const char *of_row = row_labels(view, row, labels, sizeof(labels));
+        uint64_t count = 0;
+        for (unsigned i = 0; i < TW_LATENCY_BUCKETS; i++) {
+            count += sum.latency_buckets[i];
+            fprintf(out, "%s_bucket{%s,le=\"%s\"} %" PRIu64 "\n", name, of_row,
+                    bound_name(i, bound), count);
+        }
+        fprintf(out, "%s_sum{%s} ", name, of_row);
+        put_seconds(out, sum.latency_sum_us);
+        fprintf(out, "%s_count{%s} %" PRIu64 "\n", name, of_row, count);
+    }
+}
+
+static void put_jwks(const struct tw_metrics_view *view, FILE *out)
+{
+    static const char fetches[] = "tillway_jwks_fetches_total";
+    static const char age[] = "tillway_jwks_age_seconds";
+    if (view->n_jwks == 0)
+        return;
+    head(out, fetches, "counter", "Fetches of key sets, by issuer (index in auth.issuers).");
+    for (size_t i = 0; i < view->n_jwks; i++) {
+        const struct tw_jwks_stats *stats = &view->jwks[i];
+        fprintf(out, "%s{issuer=\"%zu\",result=\"ok\"} %" PRIu64 "\n", fetches, stats->issuer,
+                stats->fetches_ok);
+        fprintf(out, "%s{issuer=\"%zu\",result=\"error\"} %" PRIu64 "\n", fetches, stats->issuer,
+                stats->fetches_failed);
+    }
+    head(out, age, "gauge", "Seconds since the last good fetch of a key set, by issuer.");
+    for (size_t i = 0; i < view->n_jwks; i++) {
+        const struct tw_jwks_stats *stats = &view->jwks[i];
+        if (stats->last_ok_us == 0)
+            continue;
+        fprintf(out, "%s{issuer=\"%zu\"} ", age, stats->issuer);
+        put_seconds(out, view->now_us - stats->last_ok_us);
+    }
+}
+
+static void put_process(const struct tw_metrics_view *view, FILE *out)
+{
+    head(out, "tillway_workers", "gauge", "Worker processes that live.");
+    fprintf(out, "tillway_workers %u\n", view->n_workers_alive);
+    head(out, "tillway_worker_restarts_total", "counter", "Workers that replaced a dead one.");
+    fprintf(out, "tillway_worker_restarts_total %" PRIu64 "\n", view->worker_restarts);
+    head(out, "tillway_start_time_seconds", "gauge", "When the master started, Unix time.");
+    fprintf(out, "tillway_start_time_seconds %" PRId64 ".%03d\n", view->start_unix_ms / 1000,
+            (int)(view->start_unix_ms % 1000));
+    head(out, "tillway_build_info", "gauge", "Always 1; the label tells the version.");
+    fprintf(out, "tillway_build_info{version=\"%s\"} 1\n", TW_VERSION);
+}
+
+void tw_metrics_text(const struct tw_metrics_view *view, FILE *out)
+{
+    put_process(view, out);
+    put_scalars(view, out);
+    put_jwks(view, out);
+    put_requests(view, out);
+    put_durations(view, out);
+}
