@@ -183,17 +183,41 @@ AS $$
 #variable_conflict use_column
 DECLARE
     v_sales        int := cardinality(p_transaction_id);
-    v_take         bool[] := array_fill(true, ARRAY[v_sales]); -- the sales still to be recorded
-    v_taken        int := v_sales;
-    v_plain        bool;                                       -- nothing known against any of them
-    v_payment_from int[] := array_fill(1, ARRAY[v_sales]);     -- a sale's payments; none: 1 to 0
+    v_all          bool[] := array_fill(true, ARRAY[v_sales]);
+    v_take         bool[] := v_all;                         -- the sales to be recorded …
+    v_taken        int := v_sales;                          -- … and how many
+    v_plain        bool;                                    -- nothing known against any of those
+    v_payment_from int[] := array_fill(1, ARRAY[v_sales]);  -- a sale's payments; none: 1 to 0
     v_payment_to   int[] := array_fill(0, ARRAY[v_sales]);
-    v_ours_scope   text[];                                     -- the keys this call reserved
+    v_ours_scope   text[];                                  -- the keys this call reserved
     v_ours_key     text[];
     v_ours         int;
-    v_judged       record;
+    -- The rest serves judging one by one. Per sale:
+    v_verdict      text[];
+    v_refused_line int[];
+    v_replayed     uuid[]; -- the stored sale to answer with
+    v_key_used     bool[]; -- before this call
+    v_key_slot     int[];  -- equal keys, and equal transaction_ids, share a slot
+    v_id_slot      int[];
+    v_line_from    int[];
+    v_line_to      int[];
+    v_before       bool[]; -- v_take before judging
+    -- Per slot: the accepted sale that holds it, if any.
+    v_key_owner    int[];
+    v_id_owner     int[];
+    -- Per line, sorted by sale: the stock row it takes from (NULL: not tracked).
+    v_line_slot    int[];
+    v_line_milli   bigint[];
+    v_stock_milli  bigint[];
+    v_lines        int;
+    v_short_line   int;
+    v_row          record;
 BEGIN
     FOR n IN 1 .. cardinality(p_payment_sale) LOOP
+        IF p_payment_sale[n] IS NULL OR p_payment_sale[n] NOT BETWEEN 1 AND v_sales
+           OR p_payment_sale[n] < p_payment_sale[n - 1] THEN
+            RAISE 'payments are not sorted by sale' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
         IF n = 1 OR p_payment_sale[n] <> p_payment_sale[n - 1] THEN
             v_payment_from[p_payment_sale[n]] := n;
         END IF;
@@ -233,8 +257,10 @@ BEGIN
              ORDER BY i.store_id, i.product_id
                FOR NO KEY UPDATE OF i) locked;
 
+    -- Ends after the first round that writes. A third round is rare: somebody else changed the
+    -- catalogue, or took a transaction_id, between judging and writing.
     LOOP
-        IF v_plain AND v_taken > 0 THEN
+        IF v_plain THEN
             RETURN QUERY
             WITH sale AS MATERIALIZED (
                 SELECT s.*, p_transaction_id[sale] AS transaction_id,
@@ -254,6 +280,9 @@ BEGIN
                 SELECT * FROM sale
                  WHERE (SELECT count(*) = v_taken AND bool_and(verdict IS NULL)
                                AND count(DISTINCT transaction_id) = v_taken
+                               -- Every line has its sale; else judging says so.
+                               AND (v_taken < v_sales OR sum(cardinality(item_product_ids))
+                                                         = cardinality(p_line_sale))
                                AND NOT bool_or(EXISTS (SELECT FROM transactions t
                                        WHERE t.transaction_id = sale.transaction_id))
                           FROM sale)
@@ -318,6 +347,174 @@ BEGIN
               FROM recordable s;
             EXIT WHEN FOUND;
         END IF;
-        EXIT;
+
+        -- Judging, in memory, from scratch, in the order of the batch. First what each sale is known
+        -- by: its key and its transaction_id.
+        IF EXISTS (SELECT FROM unnest(p_line_sale) AS l (sale)
+                    WHERE l.sale IS NULL OR l.sale NOT BETWEEN 1 AND v_sales) THEN
+            RAISE 'a line belongs to no sale' USING ERRCODE = 'invalid_parameter_value';
+        END IF;
+        v_verdict := array_fill(NULL::text, ARRAY[v_sales]);
+        v_refused_line := array_fill(NULL::int, ARRAY[v_sales]);
+        v_replayed := array_fill(NULL::uuid, ARRAY[v_sales]);
+        v_key_used := v_all;
+        v_key_slot := array_fill(0, ARRAY[v_sales]);
+        v_id_slot := v_key_slot;
+        FOR v_row IN
+            SELECT s.nth, s.fingerprint = k.fingerprint AS is_same, k.transaction_id AS stored_id,
+                   (s.scope, s.key) NOT IN (SELECT * FROM unnest(v_ours_scope, v_ours_key)) AS is_used,
+                   EXISTS (SELECT FROM transactions t
+                            WHERE t.transaction_id = s.transaction_id) AS id_exists,
+                   dense_rank() OVER (ORDER BY s.scope, s.key) AS key_slot,
+                   dense_rank() OVER (ORDER BY s.transaction_id) AS id_slot
+              FROM unnest(p_idempotency_scope, p_idempotency_key, p_fingerprint, p_transaction_id)
+                   WITH ORDINALITY AS s (scope, key, fingerprint, transaction_id, nth)
+              LEFT JOIN idempotency_keys k ON k.scope = s.scope AND k.key = s.key
+        LOOP
+            v_key_used[v_row.nth] := v_row.is_used;
+            v_key_slot[v_row.nth] := v_row.key_slot;
+            v_id_slot[v_row.nth] := v_row.id_slot;
+            IF v_row.is_used AND v_row.stored_id IS NULL THEN
+                -- Housekeeping removed it after our INSERT had met it.
+                RAISE 'an idempotency key vanished' USING ERRCODE = 'serialization_failure';
+            ELSIF v_row.is_used AND v_row.is_same THEN
+                v_verdict[v_row.nth] := 'replayed';
+                v_replayed[v_row.nth] := v_row.stored_id;
+            ELSIF v_row.is_used OR v_row.id_exists THEN
+                v_verdict[v_row.nth] := 'idempotency-mismatch';
+            END IF;
+        END LOOP;
+
+        -- Equal keys and ids within the batch: the first sale that is accepted holds them, so this
+        -- and stock are judged in one pass, with prices looked up before.
+        v_lines := 0;
+        v_line_from := array_fill(1, ARRAY[v_sales]);
+        v_line_to := array_fill(0, ARRAY[v_sales]);
+        v_line_slot := '{}';
+        v_line_milli := '{}';
+        v_stock_milli := '{}';
+        FOR v_row IN
+            SELECT l.sale, l.quantity_milli, i.stock_milli,
+                   CASE WHEN i.store_id IS NOT NULL
+                        THEN dense_rank() OVER (ORDER BY i.store_id, i.product_id) END AS slot
+              FROM unnest(p_line_sale, p_line_product, p_line_quantity_milli)
+                   WITH ORDINALITY AS l (sale, product_id, quantity_milli, nth)
+              LEFT JOIN inventory i ON i.store_id = p_store_id[l.sale] AND i.product_id = l.product_id
+             ORDER BY l.sale, l.nth
+        LOOP
+            v_lines := v_lines + 1;
+            IF v_line_to[v_row.sale] = 0 THEN
+                v_line_from[v_row.sale] := v_lines;
+            END IF;
+            v_line_to[v_row.sale] := v_lines;
+            v_line_slot[v_lines] := v_row.slot;
+            v_line_milli[v_lines] := v_row.quantity_milli;
+            IF v_row.slot IS NOT NULL THEN
+                v_stock_milli[v_row.slot] := v_row.stock_milli;
+            END IF;
+        END LOOP;
+
+        v_before := v_take;
+        v_take := array_fill(false, ARRAY[v_sales]);
+        v_taken := 0;
+        v_key_owner := array_fill(NULL::int, ARRAY[v_sales]);
+        v_id_owner := v_key_owner;
+        FOR v_row IN
+            SELECT n, priced.sale IS NULL AS is_empty, priced.verdict, priced.refused_line
+              FROM generate_series(1, v_sales) n
+              LEFT JOIN priced_sales(v_all, p_expected_total_minor, p_sale_payment_method,
+                           p_line_sale, p_line_product, p_line_quantity_milli, p_line_discount_minor,
+                           v_payment_from, v_payment_to, p_payment_method, p_payment_amount_minor,
+                           p_payment_reference, p_prices_include_tax) priced ON priced.sale = n
+             ORDER BY n
+        LOOP
+            IF v_verdict[v_row.n] IS NOT NULL THEN
+                CONTINUE;
+            ELSIF v_key_owner[v_key_slot[v_row.n]] IS NOT NULL THEN
+                IF p_fingerprint[v_row.n] = p_fingerprint[v_key_owner[v_key_slot[v_row.n]]] THEN
+                    v_verdict[v_row.n] := 'replayed';
+                    v_replayed[v_row.n] := p_transaction_id[v_key_owner[v_key_slot[v_row.n]]];
+                ELSE
+                    v_verdict[v_row.n] := 'idempotency-mismatch';
+                END IF;
+            ELSIF v_id_owner[v_id_slot[v_row.n]] IS NOT NULL THEN
+                v_verdict[v_row.n] := 'idempotency-mismatch';
+            ELSIF v_row.is_empty THEN
+                v_verdict[v_row.n] := 'amount-out-of-range';
+            ELSIF v_row.verdict IS NOT NULL THEN
+                v_verdict[v_row.n] := v_row.verdict;
+                v_refused_line[v_row.n] := v_row.refused_line;
+            ELSE
+                -- Take the stock line by line; give it back if one line is short.
+                v_short_line := NULL;
+                FOR l IN v_line_from[v_row.n] .. v_line_to[v_row.n] LOOP
+                    CONTINUE WHEN v_line_slot[l] IS NULL;
+                    v_stock_milli[v_line_slot[l]] := v_stock_milli[v_line_slot[l]] - v_line_milli[l];
+                    IF v_stock_milli[v_line_slot[l]] < 0 THEN
+                        v_short_line := l;
+                        EXIT;
+                    END IF;
+                END LOOP;
+                IF v_short_line IS NULL THEN
+                    v_take[v_row.n] := true;
+                    v_taken := v_taken + 1;
+                    v_key_owner[v_key_slot[v_row.n]] := v_row.n;
+                    v_id_owner[v_id_slot[v_row.n]] := v_row.n;
+                ELSE
+                    v_verdict[v_row.n] := 'insufficient-stock';
+                    v_refused_line[v_row.n] := v_short_line - v_line_from[v_row.n];
+                    FOR l IN v_line_from[v_row.n] .. v_short_line LOOP
+                        CONTINUE WHEN v_line_slot[l] IS NULL;
+                        v_stock_milli[v_line_slot[l]] := v_stock_milli[v_line_slot[l]] + v_line_milli[l];
+                    END LOOP;
+                END IF;
+            END IF;
+        END LOOP;
+
+        -- Hand back the receipt numbers of what is not recorded.
+        UPDATE registers r SET last_receipt = r.last_receipt - unused.receipts
+          FROM (SELECT s.store_id, s.register_id,
+                       count(*) FILTER (WHERE s.before) - count(*) FILTER (WHERE s.take) AS receipts
+                  FROM unnest(p_store_id, p_register_id, v_before, v_take)
+                       AS s (store_id, register_id, before, take)
+                 GROUP BY s.store_id, s.register_id) unused
+         WHERE r.store_id = unused.store_id AND r.register_id = unused.register_id;
+        EXIT WHEN v_taken = 0;
+        v_plain := true;
     END LOOP;
+
+    IF v_taken = v_sales THEN
+        RETURN;
+    END IF;
+
+    -- A refusal leaves nothing behind: no key, no register; and a key that was reserved for a sale
+    -- refused but then used by a later one of the batch belongs to that one.
+    DELETE FROM idempotency_keys k
+     USING unnest(p_idempotency_scope, p_idempotency_key, v_key_slot, v_key_used)
+           AS s (scope, key, slot, is_used)
+     WHERE k.scope = s.scope AND k.key = s.key AND NOT s.is_used AND v_key_owner[s.slot] IS NULL;
+    UPDATE idempotency_keys k SET fingerprint = s.fingerprint, transaction_id = s.transaction_id
+      FROM unnest(p_idempotency_scope, p_idempotency_key, p_fingerprint, p_transaction_id, v_take)
+           AS s (scope, key, fingerprint, transaction_id, take)
+     WHERE k.scope = s.scope AND k.key = s.key AND s.take
+       AND (k.fingerprint, k.transaction_id) <> (s.fingerprint, s.transaction_id);
+    DELETE FROM registers r
+     USING unnest(p_store_id, p_register_id) AS s (store_id, register_id)
+     WHERE r.store_id = s.store_id AND r.register_id = s.register_id AND r.last_receipt = 0;
+
+    RETURN QUERY
+    SELECT s.nth::int, s.verdict, s.refused_line,
+           t.transaction_id, t.recorded_at, t.sold_at, t.business_date, t.store_id, t.register_id,
+           t.cashier_id, t.currency, t.prices_include_tax, t.subtotal_minor, t.discount_total_minor,
+           t.tax_total_minor, t.total_minor, t.change_minor, t.payment_method,
+           -- As first answered, whatever became of it since.
+           CASE WHEN t.transaction_id IS NOT NULL THEN 'completed' END,
+           t.receipt_number,
+           t.item_product_ids, t.item_names, t.item_quantities_milli, t.item_unit_prices_minor,
+           t.item_discounts_minor, t.item_tax_rates_micro, t.item_taxes_minor, t.item_totals_minor,
+           t.payment_methods, t.payment_amounts_minor, t.payment_references
+      FROM unnest(v_verdict, v_refused_line, v_replayed)
+           WITH ORDINALITY AS s (verdict, refused_line, replayed, nth)
+      LEFT JOIN recorded_sales t ON t.transaction_id = s.replayed
+     WHERE s.verdict IS NOT NULL;
 END $$;

@@ -2,7 +2,8 @@
 -- lane: write
 -- kind: write
 -- Judges and records a batch of sales; one row per sale in input order (db/migrations/0003). A
--- refusal is a row, not an error. 40P01 and 40001: nothing happened, run it again.
+-- refusal is a row, not an error. 40P01, 40001, 23505: another session was in the way and nothing
+-- happened: run it again.
 -- Per sale:
 -- $1 uuid[] transaction_id
 -- $2 text[] idempotency_scope: the principal's subject
@@ -42,3 +43,4 @@ SELECT sale_index, verdict, refused_line,
                     $11::int4[], $12::uuid[], $13::int8[], $14::int8[],
                     $15::int4[], $16::text[], $17::int8[], $18::text[],
                     $19::text, $20::bool, $21::text, $22::int4)
+ ORDER BY sale_index
