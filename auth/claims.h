@@ -13,6 +13,7 @@
 
 #include <jansson.h>
 
+#include "config/config.h" // TW_TOKEN_USE_*
 #include "gateway/base.h"
 #include "gateway/status.h"
 
@@ -20,9 +21,6 @@
 #define TW_CLAIM_ISS_MAX_BYTES   1024
 #define TW_CLAIM_SCOPE_MAX_BYTES 4096
 #define TW_CLAIM_TIME_MAX_S      253402300799 // the end of the year 9999
-
-// Bits of tw_issuer_rules.token_uses: Cognito's claim `token_use`.
-enum tw_token_use { TW_TOKEN_USE_ACCESS = 1, TW_TOKEN_USE_ID = 2 };
 
 // Claims whose names are an option: "cognito:groups" and "custom:storeId" by default.
 struct tw_claim_names {
