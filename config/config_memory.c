@@ -8,7 +8,9 @@
 #include "config/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct block {
     struct block *next;
@@ -64,26 +66,27 @@ const char *tw_config_copy(struct tw_config_load *load, struct tw_str text)
     return copy;
 }
 
-// Reads until the end or until `max` + 1 bytes are there. Pipes are fine (-c /dev/stdin).
-static bool read_all(FILE *file, char *buffer, size_t max, size_t *n)
+// Reads until the end or until `max` + 1 bytes are there; pipes are fine (-c /dev/stdin).
+static bool read_all(int fd, char *buffer, size_t max, size_t *n)
 {
-    *n = fread(buffer, 1, max + 1, file);
-    return !ferror(file);
+    ssize_t got = 1;
+    for (*n = 0; got != 0 && *n <= max;) {
+        got = read(fd, buffer + *n, max + 1 - *n);
+        if (got < 0 && errno != EINTR)
+            return false;
+        *n += got > 0 ? (size_t)got : 0;
+    }
+    return true;
 }
 
-bool tw_config_read_file(struct tw_config_load *load, struct tw_config_place place, const char *key,
-                         const char *path, size_t max, struct tw_str *out)
+static bool read_open_file(struct tw_config_load *load, struct tw_config_place place,
+                           const char *key, const char *path, int fd, size_t max,
+                           struct tw_str *out)
 {
-    bool ok = false;
     size_t n = 0;
-    char *buffer = NULL;
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        tw_config_fail(load, place, key, "cannot read %s: %s", path, strerror(errno));
-        return false;
-    }
-    buffer = malloc(max + 1);
-    if (buffer == NULL || !read_all(file, buffer, max, &n)) {
+    bool ok = false;
+    char *buffer = malloc(max + 1);
+    if (buffer == NULL || !read_all(fd, buffer, max, &n)) {
         tw_config_fail(load, place, key, "cannot read %s: %s", path, strerror(errno));
         goto out;
     }
@@ -91,11 +94,23 @@ bool tw_config_read_file(struct tw_config_load *load, struct tw_config_place pla
         tw_config_fail(load, place, key, "%s is larger than %zu KiB", path, max / 1024);
         goto out;
     }
-    const char *copy = tw_config_copy(load, (struct tw_str){buffer, n});
-    *out = (struct tw_str){copy, n};
-    ok = copy != NULL;
+    out->p = tw_config_copy(load, (struct tw_str){buffer, n});
+    out->n = n;
+    ok = out->p != NULL;
 out:
     free(buffer);
-    fclose(file);
+    return ok;
+}
+
+bool tw_config_read_file(struct tw_config_load *load, struct tw_config_place place, const char *key,
+                         const char *path, size_t max, struct tw_str *out)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        tw_config_fail(load, place, key, "cannot read %s: %s", path, strerror(errno));
+        return false;
+    }
+    bool ok = read_open_file(load, place, key, path, fd, max, out);
+    close(fd);
     return ok;
 }

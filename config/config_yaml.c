@@ -53,11 +53,16 @@ static void fail_syntax(struct reader *reader)
 {
     const yaml_parser_t *parser = &reader->parser;
     struct tw_config_place place = place_at(reader, parser->problem_mark);
+    if (parser->error == YAML_MEMORY_ERROR) {
+        tw_config_fail(reader->load, (struct tw_config_place){reader->name, 0}, NULL,
+                       "out of memory");
+        return;
+    }
     if (parser->error == YAML_READER_ERROR) // has no mark: the text is not UTF-8 or not printable
         place.line = line_of_offset(reader->text, parser->problem_offset);
     tw_config_fail(reader->load, place, NULL, "not valid YAML: %s%s%s%s",
-                   parser->problem ? parser->problem : "out of memory", parser->context ? ", " : "",
-                   parser->context ? parser->context : "",
+                   parser->problem ? parser->problem : "unknown problem",
+                   parser->context ? ", " : "", parser->context ? parser->context : "",
                    indented_by_tab(reader->text, place.line) ? "; indent with spaces, not tabs"
                                                              : "");
 }
@@ -220,12 +225,12 @@ static struct tw_config_node *read_node(struct reader *reader, yaml_event_t *eve
     return ok ? node : NULL;
 }
 
-// The first event behind the start of the stream and of documents; false after a reported error.
-static bool next_content(struct reader *reader, yaml_event_t *event)
+// The next event that is neither `a` nor `b`; false after a reported error.
+static bool next_but(struct reader *reader, yaml_event_t *event, yaml_event_type_t a,
+                     yaml_event_type_t b)
 {
     while (next_event(reader, event)) {
-        if (event->type != YAML_STREAM_START_EVENT && event->type != YAML_DOCUMENT_START_EVENT &&
-            event->type != YAML_DOCUMENT_END_EVENT)
+        if (event->type != a && event->type != b)
             return true;
         yaml_event_delete(event);
     }
@@ -235,7 +240,7 @@ static bool next_content(struct reader *reader, yaml_event_t *event)
 static struct tw_config_node *read_document(struct reader *reader)
 {
     yaml_event_t event;
-    if (!next_content(reader, &event))
+    if (!next_but(reader, &event, YAML_STREAM_START_EVENT, YAML_DOCUMENT_START_EVENT))
         return NULL;
     if (event.type == YAML_STREAM_END_EVENT) {
         yaml_event_delete(&event);
@@ -246,7 +251,7 @@ static struct tw_config_node *read_document(struct reader *reader)
         return nothing;
     }
     struct tw_config_node *top = read_node(reader, &event);
-    if (top == NULL || !next_content(reader, &event))
+    if (top == NULL || !next_but(reader, &event, YAML_DOCUMENT_END_EVENT, YAML_DOCUMENT_END_EVENT))
         return NULL;
     bool at_end = event.type == YAML_STREAM_END_EVENT;
     struct tw_config_place place = place_at(reader, event.start_mark);
