@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/db.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "gateway/db_conn.h"
+#include "gateway/log.h"
+
+// How often deadlines, queue timeouts and reconnections are looked at.
+#define TICK_MS 20
+
+// A connection that answers nothing for its statement timeout and this long is dead.
+#define SILENCE_GRACE_MS 1000
+
+// A query is sent at most so often: once, and once more after a lost connection or a deadlock.
+#define ATTEMPTS_MAX 3
+
+struct lane {
+    h2o_linklist_t queue; // waits for a connection
+    h2o_linklist_t live;  // not answered yet, oldest first; includes the queue
+    unsigned queued;
+    unsigned unanswered;
+    unsigned n_ready;
+    uint64_t no_ready_since_us; // 0 while a connection is ready
+    struct tw_db_conn *conns;
+    unsigned n_conns;
+    uint64_t statement_timeout_ms;
+};
+
+struct tw_db {
+    h2o_loop_t *loop;
+    const struct tw_config *config;
+    struct tw_worker_page *page;
+    unsigned worker_index;
+    struct lane lanes[TW_LANE_COUNT];
+    h2o_timeout_t tick_timeout;
+    h2o_timeout_entry_t tick;
+};
+
+const struct tw_config *tw_db_config(const struct tw_db *db)
+{
+    return db->config;
+}
+
+struct st_h2o_evloop_t *tw_db_loop(const struct tw_db *db)
+{
+    return db->loop;
+}
+
+struct tw_worker_page *tw_db_page(const struct tw_db *db)
+{
+    return db->page;
+}
+
+unsigned tw_db_worker_index(const struct tw_db *db)
+{
+    return db->worker_index;
+}
+
+static enum tw_lane lane_index(const struct tw_db *db, const struct lane *lane)
+{
+    return (enum tw_lane)(lane - db->lanes);
+}
+
+static void set_queued(struct tw_db *db, struct lane *lane, int change)
+{
+    lane->queued += (unsigned)change;
+    tw_metric_set(db->page, TW_METRIC_DB_QUEUED_FAST + (int)lane_index(db, lane), lane->queued);
+}
+
+// ---- making and freeing -------------------------------------------------------------------------
+
+// Shares of one worker. Two connections of pipelined reads are faster than four (FIELD-NOTES), a
+// report may take one, and every connection that is left carries writes, one at a time each.
+static void lane_sizes(unsigned max_connections, unsigned worker_index, unsigned n_workers,
+                       unsigned sizes[TW_LANE_COUNT])
+{
+    unsigned mine = max_connections / n_workers + (worker_index < max_connections % n_workers);
+    sizes[TW_LANE_SLOW] = mine >= 8 ? 2 : 1;
+    sizes[TW_LANE_FAST] = mine >= 6 ? 2 : 1;
+    unsigned others = sizes[TW_LANE_SLOW] + sizes[TW_LANE_FAST];
+    sizes[TW_LANE_WRITE] = mine > others ? mine - others : 1;
+}
+
+static bool lane_init(struct tw_db *db, enum tw_lane index, unsigned n_conns, unsigned depth)
+{
+    struct lane *lane = &db->lanes[index];
+    h2o_linklist_init_anchor(&lane->queue);
+    h2o_linklist_init_anchor(&lane->live);
+    lane->no_ready_since_us = tw_now_us();
+    lane->conns = calloc(n_conns, sizeof(lane->conns[0]));
+    if (!lane->conns)
+        return false;
+    for (; lane->n_conns < n_conns; lane->n_conns++)
+        if (!tw_conn_init(&lane->conns[lane->n_conns], db, index, depth))
+            return false;
+    return true;
+}
+
+static void on_tick(h2o_timeout_entry_t *entry);
+
+struct tw_db *tw_db_new(struct st_h2o_evloop_t *loop, const struct tw_config *config,
+                        unsigned worker_index, unsigned n_workers, struct tw_worker_page *page)
+{
+    struct tw_db *db = calloc(1, sizeof(*db));
+    if (!db)
+        return NULL;
+    db->loop = loop;
+    db->config = config;
+    db->page = page;
+    db->worker_index = worker_index;
+    h2o_timeout_init(loop, &db->tick_timeout, TICK_MS);
+    db->tick.cb = on_tick;
+    unsigned sizes[TW_LANE_COUNT];
+    lane_sizes(config->db_max_connections, worker_index, n_workers, sizes);
+    bool ok = lane_init(db, TW_LANE_FAST, sizes[TW_LANE_FAST], config->db_pipeline_depth) &&
+              lane_init(db, TW_LANE_WRITE, sizes[TW_LANE_WRITE], 1) &&
+              lane_init(db, TW_LANE_SLOW, sizes[TW_LANE_SLOW], 1);
+    if (!ok) {
+        tw_db_free(db);
+        return NULL;
+    }
+    db->lanes[TW_LANE_FAST].statement_timeout_ms = config->db_fast_timeout_ms;
+    db->lanes[TW_LANE_WRITE].statement_timeout_ms = config->db_write_timeout_ms;
+    db->lanes[TW_LANE_SLOW].statement_timeout_ms = config->db_slow_timeout_ms;
+    h2o_timeout_link(loop, &db->tick_timeout, &db->tick);
+    return db;
+}
+
+static void free_queries(h2o_linklist_t *queue)
+{
+    while (!h2o_linklist_is_empty(queue)) {
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, queue->next);
+        h2o_linklist_unlink(&query->queue);
+        free(query);
+    }
+}
+
+void tw_db_free(struct tw_db *db)
+{
+    h2o_timeout_unlink(&db->tick);
+    h2o_timeout_dispose(db->loop, &db->tick_timeout);
+    for (size_t l = 0; l < TW_LANE_COUNT; l++) {
+        struct lane *lane = &db->lanes[l];
+        if (!lane->conns)
+            continue;
+        free_queries(&lane->queue);
+        for (unsigned i = 0; i < lane->n_conns; i++)
+            tw_conn_dispose(&lane->conns[i]);
+        free(lane->conns);
+    }
+    free(db);
+}
+
+// ---- a query's life -----------------------------------------------------------------------------
+
+// Tells the owner, who is then forgotten. The query itself may live on in a FIFO.
+static void answer(struct tw_db_query *query, const struct tw_db_result *result)
+{
+    struct lane *lane = &query->db->lanes[tw_statements[query->stmt].lane];
+    if (!h2o_linklist_is_linked(&query->live))
+        return; // it was answered before, by a deadline
+    h2o_linklist_unlink(&query->live);
+    lane->unanswered--;
+    if (result->status != TW_OK)
+        tw_metric_add(query->db->page, TW_METRIC_DB_ERRORS, 1);
+    void *owner = query->owner;
+    query->owner = NULL;
+    if (owner)
+        query->callback(owner, result);
+}
+
+static void answer_status(struct tw_db_query *query, enum tw_status status)
+{
+    struct tw_db_result result = {.status = status};
+    answer(query, &result);
+}
+
+static void unqueue(struct tw_db_query *query)
+{
+    h2o_linklist_unlink(&query->queue);
+    set_queued(query->db, &query->db->lanes[tw_statements[query->stmt].lane], -1);
+}
+
+static void refuse_queued(struct tw_db_query *query, enum tw_status status)
+{
+    unqueue(query);
+    tw_metric_add(query->db->page, TW_METRIC_DB_REFUSED, 1);
+    answer_status(query, status);
+    free(query);
+}
+
+static struct tw_db_query *query_new(struct tw_db *db, enum tw_stmt stmt,
+                                     const struct tw_params *params)
+{
+    struct tw_db_query *query = malloc(sizeof(*query) + params->used);
+    if (!query)
+        return NULL;
+    memset(query, 0, offsetof(struct tw_db_query, n_params));
+    query->db = db;
+    query->stmt = stmt;
+    query->n_params = (int)params->n;
+    memcpy(query->bytes, params->bytes, params->used);
+    for (unsigned i = 0; i < params->n; i++) {
+        query->values[i] = params->lengths[i] < 0 ? NULL : query->bytes + params->offsets[i];
+        query->lengths[i] = params->lengths[i] < 0 ? 0 : params->lengths[i];
+    }
+    return query;
+}
+
+enum tw_status tw_db_submit(struct tw_db *db, enum tw_stmt stmt, const struct tw_params *params,
+                            uint64_t deadline_us, tw_db_callback callback, void *owner,
+                            struct tw_db_query **out)
+{
+    struct lane *lane = &db->lanes[tw_statements[stmt].lane];
+    uint64_t now_us = tw_now_us();
+    if (params->failed || (int)params->n != tw_statements[stmt].n_params)
+        return TW_INTERNAL;
+    if (lane->no_ready_since_us != 0 &&
+        now_us - lane->no_ready_since_us > db->config->db_queue_timeout_ms * 1000)
+        return TW_DATABASE_UNAVAILABLE;
+    if (lane->queued >= db->config->db_queue_max)
+        return TW_OVERLOADED;
+    struct tw_db_query *query = query_new(db, stmt, params);
+    if (!query)
+        return TW_OVERLOADED;
+    query->queued_at_us = now_us;
+    query->deadline_us = deadline_us;
+    query->callback = callback;
+    query->owner = owner;
+    h2o_linklist_insert(&lane->live, &query->live);
+    h2o_linklist_insert(&lane->queue, &query->queue);
+    lane->unanswered++;
+    set_queued(db, lane, +1);
+    *out = query;
+    return TW_OK;
+}
+
+void tw_db_detach(struct tw_db_query *query)
+{
+    query->owner = NULL;
+    if (query->state == TW_QUERY_QUEUED && !tw_statements[query->stmt].is_write) {
+        unqueue(query);
+        answer_status(query, TW_OK); // to nobody
+        free(query);
+    }
+}
+
+void tw_db_query_answered(struct tw_db_query *query, const struct tw_db_result *result)
+{
+    answer(query, result);
+    free(query);
+}
+
+void tw_db_query_returned(struct tw_db_query *query, bool may_have_run)
+{
+    struct tw_db *db = query->db;
+    struct lane *lane = &db->lanes[tw_statements[query->stmt].lane];
+    bool is_write = tw_statements[query->stmt].is_write;
+    bool wanted = h2o_linklist_is_linked(&query->live) && (query->owner || is_write);
+    if (wanted && !(is_write && may_have_run) && query->attempts < ATTEMPTS_MAX) {
+        tw_metric_add(db->page, TW_METRIC_DB_RETRIES, 1);
+        query->state = TW_QUERY_QUEUED;
+        query->queued_at_us = tw_now_us();
+        h2o_linklist_insert(lane->queue.next, &query->queue); // foremost
+        set_queued(db, lane, +1);
+        return;
+    }
+    answer_status(query, is_write && may_have_run ? TW_OUTCOME_UNKNOWN : TW_DATABASE_UNAVAILABLE);
+    free(query);
+}
+
+void tw_db_conn_changed(struct tw_db_conn *conn)
+{
+    struct tw_db *db = conn->db;
+    struct lane *lane = &db->lanes[conn->lane];
+    lane->n_ready += conn->state == TW_CONN_READY ? 1 : -1u;
+    lane->no_ready_since_us = lane->n_ready > 0 ? 0 : tw_now_us();
+    tw_metric_set(db->page, TW_METRIC_DB_CONNECTIONS_FAST + (int)conn->lane, lane->n_ready);
+}
+
+// ---- sending ------------------------------------------------------------------------------------
+
+static struct tw_db_conn *least_busy(struct lane *lane)
+{
+    struct tw_db_conn *best = NULL;
+    for (unsigned i = 0; i < lane->n_conns; i++) {
+        struct tw_db_conn *conn = &lane->conns[i];
+        if (conn->state == TW_CONN_READY && conn->in_flight < conn->depth &&
+            (!best || conn->in_flight < best->in_flight))
+            best = conn;
+    }
+    return best;
+}
+
+static void lane_flush(struct tw_db *db, struct lane *lane)
+{
+    struct tw_db_conn *conn;
+    while (!h2o_linklist_is_empty(&lane->queue) && (conn = least_busy(lane)) != NULL) {
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue,
+                                                           lane->queue.next);
+        if (!tw_conn_send(conn, query))
+            continue; // that connection is down now
+        unqueue(query);
+        query->state = TW_QUERY_SENT;
+        query->attempts++;
+        tw_metric_add(db->page, TW_METRIC_DB_QUERIES, 1);
+        if (tw_statements[query->stmt].is_write)
+            tw_conn_sync(conn); // alone between its syncs: one write, one fate
+    }
+    for (unsigned i = 0; i < lane->n_conns; i++)
+        if (lane->conns[i].state == TW_CONN_READY && lane->conns[i].dirty)
+            tw_conn_sync(&lane->conns[i]);
+}
+
+void tw_db_flush(struct tw_db *db)
+{
+    for (size_t l = 0; l < TW_LANE_COUNT; l++)
+        if (db->lanes[l].queued > 0)
+            lane_flush(db, &db->lanes[l]);
+}
+
+// ---- time ---------------------------------------------------------------------------------------
+
+// Late queries are answered now. The list is in order of arrival and so, nearly, of deadlines.
+static void lane_expire(struct tw_db *db, struct lane *lane, uint64_t now_us)
+{
+    while (!h2o_linklist_is_empty(&lane->live)) {
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, live,
+                                                           lane->live.next);
+        bool queued = query->state == TW_QUERY_QUEUED;
+        bool waited = queued &&
+                      now_us - query->queued_at_us > db->config->db_queue_timeout_ms * 1000;
+        if (now_us < query->deadline_us && !waited)
+            return;
+        if (queued)
+            refuse_queued(query, lane->n_ready > 0 ? TW_OVERLOADED : TW_DATABASE_UNAVAILABLE);
+        else
+            answer_status(query, tw_statements[query->stmt].is_write ? TW_OUTCOME_UNKNOWN
+                                                                     : TW_DEADLINE_EXCEEDED);
+    }
+}
+
+static void conn_tick(struct tw_db_conn *conn, const struct lane *lane, uint64_t now_us)
+{
+    const struct tw_config *config = conn->db->config;
+    uint64_t silence_us = (lane->statement_timeout_ms + SILENCE_GRACE_MS) * 1000;
+    switch (conn->state) {
+    case TW_CONN_DOWN:
+        if (now_us >= conn->retry_at_us)
+            tw_conn_start(conn);
+        break;
+    case TW_CONN_CONNECTING:
+    case TW_CONN_PREPARING:
+        if (now_us - conn->state_since_us > config->db_connect_timeout_ms * 1000)
+            tw_conn_break(conn, "took too long to connect");
+        break;
+    case TW_CONN_READY:
+        if (conn->in_flight > 0 && now_us - conn->last_progress_us > silence_us)
+            tw_conn_break(conn, "does not answer");
+        break;
+    }
+}
+
+static void on_tick(h2o_timeout_entry_t *entry)
+{
+    struct tw_db *db = H2O_STRUCT_FROM_MEMBER(struct tw_db, tick, entry);
+    uint64_t now_us = tw_now_us();
+    for (size_t l = 0; l < TW_LANE_COUNT; l++) {
+        struct lane *lane = &db->lanes[l];
+        lane_expire(db, lane, now_us);
+        for (unsigned i = 0; i < lane->n_conns; i++)
+            conn_tick(&lane->conns[i], lane, now_us);
+    }
+    h2o_timeout_link(db->loop, &db->tick_timeout, &db->tick);
+}
+
+unsigned tw_db_ready(const struct tw_db *db)
+{
+    return (db->lanes[TW_LANE_FAST].n_ready > 0 ? TW_READY_DB_READ : 0) |
+           (db->lanes[TW_LANE_WRITE].n_ready > 0 ? TW_READY_DB_WRITE : 0);
+}
+
+size_t tw_db_unfinished(const struct tw_db *db)
+{
+    size_t n = 0;
+    for (size_t l = 0; l < TW_LANE_COUNT; l++)
+        n += db->lanes[l].unanswered;
+    return n;
+}

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/db_conn.h"
+
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "gateway/log.h"
+
+static const char *const lane_names[] = {"fast", "write", "slow"};
+
+bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db, enum tw_lane lane, unsigned depth)
+{
+    *conn = (struct tw_db_conn){.db = db, .lane = lane, .depth = depth, .pg_fd = -1};
+    // Each query may have a sync of its own; preparing sends every statement and one sync.
+    conn->entries_cap = 2 * depth + TW_STMT_COUNT + 2;
+    conn->entries = calloc(conn->entries_cap, sizeof(conn->entries[0]));
+    conn->backoff_ms = tw_db_config(db)->db_backoff_min_ms;
+    return conn->entries != NULL;
+}
+
+static void close_pg(struct tw_db_conn *conn)
+{
+    if (conn->sock)
+        h2o_socket_close(conn->sock);
+    if (conn->pg)
+        PQfinish(conn->pg);
+    conn->sock = NULL;
+    conn->pg = NULL;
+    conn->pg_fd = -1;
+}
+
+void tw_conn_dispose(struct tw_db_conn *conn)
+{
+    close_pg(conn);
+    free(conn->entries);
+    conn->entries = NULL;
+}
+
+static void set_state(struct tw_db_conn *conn, enum tw_conn_state state)
+{
+    enum tw_conn_state before = conn->state;
+    conn->state = state;
+    conn->state_since_us = tw_now_us();
+    if ((before == TW_CONN_READY) != (state == TW_CONN_READY))
+        tw_db_conn_changed(conn);
+}
+
+// ---- the FIFO of what was sent ------------------------------------------------------------------
+
+static void entry_push(struct tw_db_conn *conn, struct tw_conn_entry entry)
+{
+    assert(conn->entries_n < conn->entries_cap);
+    conn->entries[(conn->entries_head + conn->entries_n++) % conn->entries_cap] = entry;
+}
+
+static struct tw_conn_entry *entry_first(struct tw_db_conn *conn)
+{
+    return conn->entries_n > 0 ? &conn->entries[conn->entries_head] : NULL;
+}
+
+static void entry_pop(struct tw_db_conn *conn)
+{
+    if (conn->entries[conn->entries_head].kind == TW_ENTRY_QUERY)
+        conn->in_flight--;
+    conn->entries_head = (conn->entries_head + 1) % conn->entries_cap;
+    conn->entries_n--;
+    conn->last_progress_us = tw_now_us();
+}
+
+// ---- break and try again ------------------------------------------------------------------------
+
+// First line of libpq's message, without the connection string that some messages may quote.
+static void log_break(struct tw_db_conn *conn, const char *why)
+{
+    const char *text = conn->pg ? PQerrorMessage(conn->pg) : "";
+    int n = (int)strcspn(text, "\n");
+    tw_log(TW_LEVEL_WARN, "db_connection_lost", "lane %s: %s%s%.*s; next try in %d ms",
+           lane_names[conn->lane], why, n > 0 ? ": " : "", n, text,
+           (int)((conn->retry_at_us - tw_now_us()) / 1000));
+}
+
+// Half of the pause is jitter, so that the connections of all workers do not come back at once.
+static void plan_retry(struct tw_db_conn *conn)
+{
+    const struct tw_config *config = tw_db_config(conn->db);
+    uint32_t random;
+    tw_random(&random, sizeof(random));
+    uint64_t half_us = conn->backoff_ms * 1000 / 2;
+    conn->retry_at_us = tw_now_us() + half_us + (uint64_t)random * half_us / UINT32_MAX;
+    conn->backoff_ms *= 2;
+    if (conn->backoff_ms > config->db_backoff_max_ms)
+        conn->backoff_ms = config->db_backoff_max_ms;
+}
+
+void tw_conn_break(struct tw_db_conn *conn, const char *why)
+{
+    plan_retry(conn);
+    log_break(conn, why);
+    tw_metric_add(tw_db_page(conn->db), TW_METRIC_DB_CONNECTION_LOSSES, 1);
+    close_pg(conn);
+    set_state(conn, TW_CONN_DOWN);
+    conn->dirty = false;
+    // Newest first: each read goes back to the front of its queue, so the oldest ends foremost.
+    while (conn->entries_n > 0) {
+        unsigned last = (conn->entries_head + --conn->entries_n) % conn->entries_cap;
+        if (conn->entries[last].query)
+            tw_db_query_returned(conn->entries[last].query, true);
+    }
+    conn->in_flight = 0;
+}
+
+// ---- results ------------------------------------------------------------------------------------
+
+static bool starts_with(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+// Says what an SQL error means for the query; true when the query has to be given back instead.
+static bool judge_error(const struct tw_db_query *query, const PGresult *pg_result,
+                        struct tw_db_result *result, bool *broken)
+{
+    const char *state = PQresultErrorField(pg_result, PG_DIAG_SQLSTATE);
+    const char *constraint = PQresultErrorField(pg_result, PG_DIAG_CONSTRAINT_NAME);
+    const char *message = PQresultErrorField(pg_result, PG_DIAG_MESSAGE_PRIMARY);
+    state = state ? state : "";
+    if (strcmp(state, "23505") == 0) {
+        result->status = TW_ALREADY_EXISTS;
+        result->constraint = tw_str_of(constraint);
+        return false;
+    }
+    if (strcmp(state, "57014") == 0 || strcmp(state, "55P03") == 0) {
+        result->status = TW_DEADLINE_EXCEEDED; // statement_timeout, lock_timeout
+        return false;
+    }
+    if (starts_with(state, "57P") || strcmp(state, "25006") == 0 || state[0] == '\0') {
+        *broken = true; // shutting down, or no longer the primary
+        return true;
+    }
+    if (starts_with(state, "40"))
+        return true; // deadlock or serialisation: nothing has happened
+    tw_log(TW_LEVEL_ERROR, "db_query_failed", "%s: SQLSTATE %s: %s",
+           tw_statements[query->stmt].name, state, message ? message : "");
+    result->status = TW_INTERNAL;
+    return false;
+}
+
+// An error is never a reason to run a write twice unless PostgreSQL says that nothing happened.
+static bool error_may_have_run(const PGresult *pg_result)
+{
+    const char *state = PQresultErrorField(pg_result, PG_DIAG_SQLSTATE);
+    return !state || starts_with(state, "57P");
+}
+
+// One result of the query at the head. False when the connection is of no more use.
+static bool take_query_result(struct tw_conn_entry *entry, PGresult *pg_result)
+{
+    struct tw_db_query *query = entry->query;
+    struct tw_db_result result = {.status = TW_OK, .rows = (struct tw_rows *)pg_result};
+    bool broken = false, returned = false, may_have_run = false;
+    switch (PQresultStatus(pg_result)) {
+    case PGRES_TUPLES_OK:
+    case PGRES_COMMAND_OK:
+        break;
+    case PGRES_PIPELINE_ABORTED:
+        returned = true;
+        break;
+    default:
+        result.rows = NULL;
+        returned = query && judge_error(query, pg_result, &result, &broken);
+        may_have_run = error_may_have_run(pg_result);
+    }
+    if (query) {
+        entry->query = NULL;
+        if (returned)
+            tw_db_query_returned(query, may_have_run);
+        else
+            tw_db_query_answered(query, &result);
+    }
+    return !broken;
+}
+
+static bool prepare_succeeded(struct tw_db_conn *conn, const PGresult *pg_result)
+{
+    ExecStatusType status = PQresultStatus(pg_result);
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
+        return true;
+    const char *message = PQresultErrorField(pg_result, PG_DIAG_MESSAGE_PRIMARY);
+    tw_log(TW_LEVEL_ERROR, "db_prepare_failed", "lane %s: %s (run `tillway migrate`?)",
+           lane_names[conn->lane], message ? message : "no message");
+    return false;
+}
+
+// The result belongs to the entry at the head; NULL ends that entry. False: break the connection.
+static bool take_result(struct tw_db_conn *conn, PGresult *pg_result)
+{
+    struct tw_conn_entry *entry = entry_first(conn);
+    if (!pg_result) {
+        if (entry->kind == TW_ENTRY_SYNC)
+            return false;
+        if (entry->query) // ended without a result: cannot happen, but nobody must wait for ever
+            return false;
+        entry_pop(conn);
+        return true;
+    }
+    if (entry->kind == TW_ENTRY_SYNC) {
+        if (PQresultStatus(pg_result) != PGRES_PIPELINE_SYNC)
+            return false;
+        entry_pop(conn);
+        return true;
+    }
+    if (entry->kind == TW_ENTRY_PREPARE)
+        return prepare_succeeded(conn, pg_result);
+    return take_query_result(entry, pg_result);
+}
+
+static void take_results(struct tw_db_conn *conn)
+{
+    while (conn->entries_n > 0 && !PQisBusy(conn->pg)) {
+        PGresult *pg_result = PQgetResult(conn->pg);
+        bool ok = take_result(conn, pg_result);
+        PQclear(pg_result);
+        if (!ok) {
+            tw_conn_break(conn, "closed");
+            return;
+        }
+    }
+    if (conn->state == TW_CONN_PREPARING && conn->entries_n == 0) {
+        conn->backoff_ms = tw_db_config(conn->db)->db_backoff_min_ms;
+        set_state(conn, TW_CONN_READY);
+    }
+}
+
+// ---- the socket ---------------------------------------------------------------------------------
+
+static void on_writable(h2o_socket_t *sock, const char *err);
+
+static void flush(struct tw_db_conn *conn)
+{
+    int left = PQflush(conn->pg);
+    if (left < 0)
+        tw_conn_break(conn, "cannot send");
+    else if (left > 0 && !h2o_socket_is_writing(conn->sock))
+        h2o_socket_notify_write(conn->sock, on_writable);
+}
+
+static void on_readable(h2o_socket_t *sock, const char *err)
+{
+    struct tw_db_conn *conn = sock->data;
+    if (err || !PQconsumeInput(conn->pg)) {
+        take_results(conn); // a last error message may have arrived before the end
+        if (conn->state != TW_CONN_DOWN)
+            tw_conn_break(conn, "connection closed");
+        return;
+    }
+    take_results(conn);
+}
+
+static void on_writable(h2o_socket_t *sock, const char *err)
+{
+    struct tw_db_conn *conn = sock->data;
+    if (err)
+        tw_conn_break(conn, "cannot send");
+    else
+        flush(conn);
+}
+
+static void on_connect_event(h2o_socket_t *sock, const char *err);
+
+// libpq may change its socket while it tries several addresses: watch the current one.
+static bool watch_socket(struct tw_db_conn *conn)
+{
+    if (conn->sock && conn->pg_fd == PQsocket(conn->pg))
+        return true;
+    if (conn->sock)
+        h2o_socket_close(conn->sock);
+    conn->sock = NULL;
+    conn->pg_fd = PQsocket(conn->pg);
+    int fd = conn->pg_fd >= 0 ? fcntl(conn->pg_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (fd < 0)
+        return false;
+    conn->sock = h2o_evloop_socket_create(tw_db_loop(conn->db), fd, H2O_SOCKET_FLAG_DONT_READ);
+    conn->sock->data = conn;
+    return true;
+}
+
+static void drop_notice(void *arg, const char *message)
+{
+    (void)arg;
+    (void)message; // notices are for people at a prompt
+}
+
+static bool send_preparation(struct tw_db_conn *conn)
+{
+    const struct tw_config *config = tw_db_config(conn->db);
+    uint64_t timeouts_ms[] = {config->db_fast_timeout_ms, config->db_write_timeout_ms,
+                              config->db_slow_timeout_ms};
+    char timeout[32];
+    (void)snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)timeouts_ms[conn->lane]);
+    const char *values[] = {timeout};
+    if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_SESSION_SETUP].sql, 1, NULL, values,
+                           NULL, NULL, 0))
+        return false;
+    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_PREPARE});
+    for (int i = 0; i < TW_STMT_COUNT; i++) {
+        if (tw_statements[i].lane != conn->lane)
+            continue;
+        if (!PQsendPrepare(conn->pg, tw_statements[i].name, tw_statements[i].sql, 0, NULL))
+            return false;
+        entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_PREPARE});
+    }
+    if (!PQpipelineSync(conn->pg))
+        return false;
+    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_SYNC});
+    return true;
+}
+
+static void connected(struct tw_db_conn *conn)
+{
+    if (PQsetnonblocking(conn->pg, 1) != 0 || !PQenterPipelineMode(conn->pg)) {
+        tw_conn_break(conn, "cannot pipeline");
+        return;
+    }
+    set_state(conn, TW_CONN_PREPARING);
+    tw_metric_add(tw_db_page(conn->db), TW_METRIC_DB_CONNECTS, 1);
+    h2o_socket_read_start(conn->sock, on_readable);
+    if (!send_preparation(conn))
+        tw_conn_break(conn, "cannot prepare");
+    else
+        flush(conn);
+}
+
+static void poll_connect(struct tw_db_conn *conn)
+{
+    PostgresPollingStatusType status = PQconnectPoll(conn->pg);
+    if (status == PGRES_POLLING_FAILED || !watch_socket(conn)) {
+        tw_conn_break(conn, "cannot connect");
+        return;
+    }
+    if (status == PGRES_POLLING_OK) {
+        connected(conn);
+    } else if (status == PGRES_POLLING_READING) {
+        h2o_socket_read_start(conn->sock, on_connect_event);
+    } else {
+        h2o_socket_read_stop(conn->sock);
+        if (!h2o_socket_is_writing(conn->sock))
+            h2o_socket_notify_write(conn->sock, on_connect_event);
+    }
+}
+
+static void on_connect_event(h2o_socket_t *sock, const char *err)
+{
+    struct tw_db_conn *conn = sock->data;
+    (void)err; // libpq sees it itself
+    if (conn->state == TW_CONN_CONNECTING)
+        poll_connect(conn);
+}
+
+void tw_conn_start(struct tw_db_conn *conn)
+{
+    char name[64];
+    (void)snprintf(name, sizeof(name), "tillway worker %u %s", tw_db_worker_index(conn->db),
+                   lane_names[conn->lane]);
+    // What stands before dbname gives way to the URL's own values.
+    const char *keys[] = {"fallback_application_name", "tcp_user_timeout", "keepalives_idle",
+                          "client_encoding",           "dbname",           NULL};
+    const char *values[] = {name, "10000", "30", "UTF8", tw_db_config(conn->db)->db_url, NULL};
+    set_state(conn, TW_CONN_CONNECTING);
+    conn->pg = PQconnectStartParams(keys, values, 1);
+    if (!conn->pg || PQstatus(conn->pg) == CONNECTION_BAD || !watch_socket(conn)) {
+        tw_conn_break(conn, "cannot connect");
+        return;
+    }
+    PQsetNoticeProcessor(conn->pg, drop_notice, NULL);
+    // libpq: behave as if PQconnectPoll had said WRITING.
+    h2o_socket_notify_write(conn->sock, on_connect_event);
+}
+
+bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *query)
+{
+    static const int binary[TW_PARAMS_MAX] = {
+        [0 ... TW_PARAMS_MAX - 1] = 1,
+    };
+    if (!PQsendQueryPrepared(conn->pg, tw_statements[query->stmt].name, query->n_params,
+                             query->values, query->lengths, binary, 1)) {
+        tw_conn_break(conn, "cannot send");
+        return false;
+    }
+    if (conn->in_flight++ == 0)
+        conn->last_progress_us = tw_now_us();
+    conn->dirty = true;
+    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_QUERY, .query = query});
+    return true;
+}
+
+void tw_conn_sync(struct tw_db_conn *conn)
+{
+    conn->dirty = false;
+    if (!PQpipelineSync(conn->pg)) {
+        tw_conn_break(conn, "cannot send");
+        return;
+    }
+    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_SYNC});
+    tw_metric_add(tw_db_page(conn->db), TW_METRIC_DB_SYNCS, 1);
+    flush(conn);
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// db_statement: THE statements, one per file of db/queries/, embedded at build.
+//
+// `tw_statements[TW_STMT_PRODUCT_GET]` is db/queries/product_get.sql. Runs in: worker. Data only.
+
+#ifndef TW_DB_STATEMENT_H
+#define TW_DB_STATEMENT_H
+
+#include "gateway/base.h"
+#include "gen/statements.h"
+
+// Each lane has its own connections, timeout and queue, so that a report never delays a sale.
+// SESSION is no lane: its statements set up every connection.
+enum tw_lane { TW_LANE_FAST, TW_LANE_WRITE, TW_LANE_SLOW, TW_LANE_COUNT, TW_LANE_SESSION };
+
+enum tw_stmt {
+#define XX(name, lane, kind) TW_STMT_##name,
+    TW_STATEMENT_MAP(XX)
+#undef XX
+        TW_STMT_COUNT
+};
+
+struct tw_statement {
+    const char *name;
+    enum tw_lane lane;
+    bool is_write;
+    int n_params;
+    const char *sql;
+};
+
+extern const struct tw_statement tw_statements[];
+
+#endif

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/json_out.h"
+
+#define BUFFER_BYTES (256 * 1024)
+#define LINE_BYTES   4096 // at most PIPE_BUF, so that a line is never torn in a pipe
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+static struct {
+    const char *process;
+    int worker;
+    enum tw_level level;
+    int fd;
+    bool is_pipe;
+    uint64_t dropped;
+    size_t used;
+    int64_t stamp_second; // the access log's clock: formatted once per second
+    char stamp[TW_ISO8601_LEN];
+    char buffer[BUFFER_BYTES];
+} out = {.process = "tillway", .worker = -1, .level = TW_LEVEL_INFO, .fd = STDOUT_FILENO};
+
+// Standard output is shared with whoever started us: making it non-blocking would change it for
+// them too. A pipe or terminal is therefore opened anew, which gives a description of our own.
+static int own_output(bool *is_pipe)
+{
+    struct stat st;
+    *is_pipe = false;
+    if (fstat(STDOUT_FILENO, &st) != 0 || S_ISREG(st.st_mode))
+        return STDOUT_FILENO;
+    int fd = open("/proc/self/fd/1", O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    *is_pipe = !S_ISCHR(st.st_mode);
+    return fd >= 0 ? fd : STDOUT_FILENO; // a socket cannot be opened anew
+}
+
+void tw_log_open(const char *process, int worker, enum tw_level level)
+{
+    if (out.fd != STDOUT_FILENO)
+        close(out.fd);
+    out.process = process;
+    out.worker = worker;
+    out.level = level;
+    out.used = 0; // lines of the parent are the parent's to write
+    out.dropped = 0;
+    out.fd = own_output(&out.is_pipe);
+    if (out.fd == STDOUT_FILENO) {
+        struct stat st;
+        if (fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode))
+            (void)fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_APPEND);
+    }
+}
+
+static void drop_lines(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out.dropped += p[i] == '\n';
+}
+
+// How much of the n bytes at p goes out in one write: everything, or whole lines up to PIPE_BUF.
+static size_t portion(const char *p, size_t n)
+{
+    if (!out.is_pipe || n <= LINE_BYTES)
+        return n;
+    size_t end = LINE_BYTES;
+    while (end > 0 && p[end - 1] != '\n')
+        end--;
+    return end > 0 ? end : n;
+}
+
+void tw_log_flush(void)
+{
+    size_t done = 0;
+    while (done < out.used) {
+        size_t n = portion(out.buffer + done, out.used - done);
+        ssize_t written = write(out.fd, out.buffer + done, n);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            drop_lines(out.buffer + done, out.used - done);
+            break;
+        }
+        done += (size_t)written;
+    }
+    out.used = 0;
+}
+
+bool tw_log_pending(void)
+{
+    return out.used > 0;
+}
+
+uint64_t tw_log_take_dropped(void)
+{
+    uint64_t dropped = out.dropped;
+    out.dropped = 0;
+    return dropped;
+}
+
+// Formats the time once a second; the milliseconds are put in each time.
+static struct tw_str time_now(void)
+{
+    int64_t now_ms = tw_unix_ms();
+    if (now_ms / 1000 != out.stamp_second) {
+        out.stamp_second = now_ms / 1000;
+        tw_iso8601_utc(now_ms, out.stamp);
+    }
+    int ms = (int)(now_ms % 1000);
+    out.stamp[20] = (char)('0' + ms / 100);
+    out.stamp[21] = (char)('0' + ms / 10 % 10);
+    out.stamp[22] = (char)('0' + ms % 10);
+    return (struct tw_str){out.stamp, TW_ISO8601_LEN};
+}
+
+// A line in the buffer, begun with the keys that every line has.
+static struct tw_json line_begin(enum tw_level level, struct tw_str kind)
+{
+    if (BUFFER_BYTES - out.used < LINE_BYTES)
+        tw_log_flush();
+    struct tw_json line = tw_json_fixed(out.buffer + out.used, LINE_BYTES - 1);
+    tw_json_object(&line);
+    TW_JSON_STR(&line, "time", time_now());
+    TW_JSON_STR(&line, "level", tw_str_of(level_names[level]));
+    TW_JSON_STR(&line, "kind", kind);
+    TW_JSON_STR(&line, "process", tw_str_of(out.process));
+    if (out.worker >= 0)
+        TW_JSON_I64(&line, "worker", out.worker);
+    return line;
+}
+
+static void line_end(struct tw_json *line)
+{
+    tw_json_object_end(line);
+    if (line->failed) {
+        out.dropped++;
+        return;
+    }
+    line->p[line->n] = '\n';
+    out.used += line->n + 1;
+}
+
+void tw_log(enum tw_level level, const char *event, const char *fmt, ...)
+{
+    if (level < out.level)
+        return;
+    char message[1024];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(message, sizeof(message), fmt, args);
+    va_end(args);
+    size_t length = n < 0 ? 0 : (size_t)n < sizeof(message) ? (size_t)n : sizeof(message) - 1;
+
+    struct tw_json line = line_begin(level, TW_STR("event"));
+    TW_JSON_STR(&line, "event", tw_str_of(event));
+    tw_json_key(&line, TW_STR("message"));
+    tw_json_str_untrusted(&line, (struct tw_str){message, length});
+    line_end(&line);
+    tw_log_flush();
+}
+
+static void put_optional(struct tw_json *line, struct tw_str key, struct tw_str value)
+{
+    if (value.n == 0)
+        return;
+    tw_json_key(line, key);
+    tw_json_str_untrusted(line, (struct tw_str){value.p, value.n < 512 ? value.n : 512});
+}
+
+void tw_log_access(const struct tw_log_access *entry)
+{
+    if (out.level > TW_LEVEL_INFO)
+        return;
+    struct tw_json line = line_begin(TW_LEVEL_INFO, TW_STR("access"));
+    put_optional(&line, TW_STR("requestId"), entry->request_id);
+    put_optional(&line, TW_STR("method"), entry->method);
+    put_optional(&line, TW_STR("path"), entry->path);
+    put_optional(&line, TW_STR("route"), entry->route);
+    TW_JSON_I64(&line, "status", entry->http_status);
+    put_optional(&line, TW_STR("code"), entry->code);
+    TW_JSON_I64(&line, "bytes", (int64_t)entry->bytes_sent);
+    TW_JSON_I64(&line, "durationUs", (int64_t)entry->duration_us);
+    put_optional(&line, TW_STR("protocol"), entry->protocol);
+    put_optional(&line, TW_STR("peer"), entry->peer);
+    put_optional(&line, TW_STR("sub"), entry->subject);
+    put_optional(&line, TW_STR("traceparent"), entry->traceparent);
+    line_end(&line);
+}

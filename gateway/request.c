@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/request.h"
+
+#include "gateway/log.h"
+#include "gateway/reply.h"
+#include "gateway/worker.h"
+
+struct handler {
+    h2o_handler_t super;
+    struct tw_worker *worker;
+};
+
+static struct tw_str str_of(h2o_iovec_t v)
+{
+    return (struct tw_str){v.base, v.len};
+}
+
+void *tw_req_alloc(struct tw_req *req, size_t n)
+{
+    return h2o_mem_alloc_pool(&req->h2o->pool, n);
+}
+
+struct tw_str tw_req_header(const struct tw_req *req, struct tw_str name)
+{
+    const h2o_headers_t *headers = &req->h2o->headers;
+    ssize_t at = h2o_find_header_by_str(headers, name.p, name.n, -1);
+    return at < 0 ? (struct tw_str){NULL, 0} : str_of(headers->entries[at].value);
+}
+
+struct tw_str tw_req_store_scope(const struct tw_req *req)
+{
+    if (req->principal->roles & TW_ROLE_ADMIN)
+        return (struct tw_str){NULL, 0};
+    return req->store;
+}
+
+static struct tw_conn *conn_of(h2o_conn_t *h2o)
+{
+    struct tw_conn *conn = h2o->callbacks->get_socket(h2o)->on_close.data;
+    if (conn->magic != TW_CONN_MAGIC)
+        h2o_fatal("a request without its connection");
+    return conn;
+}
+
+// ---- birth and end ------------------------------------------------------------------------------
+
+static bool is_request_id(struct tw_str id)
+{
+    if (id.n == 0 || id.n > TW_REQUEST_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.n; i++) {
+        char c = id.p[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+              c == '-' || c == '_' || c == '.'))
+            return false;
+    }
+    return true;
+}
+
+static void take_request_id(struct tw_req *req)
+{
+    struct tw_str id = tw_req_header(req, TW_STR("x-request-id"));
+    if (is_request_id(id)) {
+        memcpy(req->request_id_text, id.p, id.n);
+        req->request_id = (struct tw_str){req->request_id_text, id.n};
+    } else {
+        struct tw_uuid uuid = tw_uuid_v7(req->received_unix_ms);
+        tw_uuid_format(&uuid, req->request_id_text);
+        req->request_id = (struct tw_str){req->request_id_text, TW_UUID_TEXT_LEN};
+    }
+}
+
+static struct tw_str protocol_name(const h2o_req_t *h2o)
+{
+    return h2o->version >= 0x200   ? TW_STR("HTTP/2")
+           : h2o->version == 0x101 ? TW_STR("HTTP/1.1")
+                                   : TW_STR("HTTP/1.0");
+}
+
+static void log_access(struct tw_req *req, uint64_t duration_us)
+{
+    struct tw_log_access entry = {
+        .request_id = req->request_id,
+        .method = str_of(req->h2o->input.method),
+        .path = req->path,
+        .route = tw_str_of(req->route ? req->route->pattern : NULL),
+        .protocol = protocol_name(req->h2o),
+        .peer = req->conn->peer,
+        .code = req->status != TW_OK ? tw_str_of(tw_status_info(req->status)->code) : TW_STR(""),
+        .subject = req->principal ? req->principal->subject : TW_STR(""),
+        .traceparent = tw_req_header(req, TW_STR("traceparent")),
+        .http_status = req->http_status,
+        .bytes_sent = req->h2o->bytes_sent,
+        .duration_us = duration_us,
+    };
+    tw_log_access(&entry);
+}
+
+// The request's memory goes: its answer has been sent, or its client has left.
+static void on_dispose(void *p)
+{
+    struct tw_req *req = p;
+    uint64_t duration_us = tw_now_us() - req->started_us;
+    if (req->waiting_for)
+        tw_db_detach(req->waiting_for);
+    req->conn->requests_in_flight--;
+    tw_metric_add(req->page, TW_METRIC_REQUESTS_IN_FLIGHT, -1);
+    if (req->http_status == 0)
+        tw_metric_add(req->page, TW_METRIC_REQUESTS_ABANDONED, 1);
+    size_t row = req->route ? (size_t)(req->route - req->worker->heritage->routes->rows) + 1 : 0;
+    tw_stats_request(req->page, (unsigned)row, req->http_status, duration_us);
+    if (req->config->log_access)
+        log_access(req, duration_us);
+    tw_principal_unref(req->principal);
+}
+
+struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o)
+{
+    struct tw_req *req = h2o_mem_alloc_shared(&h2o->pool, sizeof(*req), on_dispose);
+    memset(req, 0, offsetof(struct tw_req, request_id_text));
+    req->h2o = h2o;
+    req->worker = worker;
+    req->conn = conn_of(h2o->conn);
+    req->config = worker->config;
+    req->page = worker->page;
+    req->method = str_of(h2o->input.method);
+    req->body = str_of(h2o->entity);
+    req->started_us = tw_now_us();
+    req->received_unix_ms = tw_unix_ms();
+    req->deadline_us = req->started_us + req->config->http_deadline_ms * 1000;
+    take_request_id(req);
+    req->conn->requests++;
+    req->conn->requests_in_flight++;
+    tw_metric_add(req->page, TW_METRIC_REQUESTS_IN_FLIGHT, 1);
+    return req;
+}
+
+// ---- waiting ------------------------------------------------------------------------------------
+
+static void on_db_result(void *owner, const struct tw_db_result *result)
+{
+    struct tw_req *req = owner;
+    req->waiting_for = NULL;
+    struct tw_verdict verdict = result->status == TW_OK || result->status == TW_ALREADY_EXISTS
+                                    ? req->next_step(req, result)
+                                    : tw_fail(req, result->status, NULL);
+    (void)verdict; // it exists, so the request waits again or has been answered
+}
+
+struct tw_verdict tw_await_db(struct tw_req *req, enum tw_stmt stmt, struct tw_params *params,
+                              tw_db_step step)
+{
+    req->next_step = step;
+    enum tw_status status = tw_db_submit(req->worker->db, stmt, params, req->deadline_us,
+                                         on_db_result, req, &req->waiting_for);
+    tw_params_free(params);
+    if (status != TW_OK)
+        return tw_fail(req, status, NULL);
+    return (struct tw_verdict){TW_VERDICT_WAITING};
+}
+
+// ---- the stages, in the order of DESIGN §3 ------------------------------------------------------
+
+// A stage lets the request pass (true) or answers it (false).
+static bool refuse(struct tw_req *req, enum tw_status status, const char *detail)
+{
+    struct tw_verdict verdict = tw_fail(req, status, detail);
+    return verdict.kind != TW_VERDICT_ANSWERED;
+}
+
+static bool stage_target(struct tw_req *req)
+{
+    struct tw_str target = str_of(req->h2o->input.path);
+    if (target.n > req->config->http_url_max_bytes)
+        return refuse(req, TW_URI_TOO_LONG, NULL);
+    enum tw_status status = tw_router_target(target, &req->path, &req->query);
+    return status == TW_OK || refuse(req, status, "Use the path as documented, without encoding.");
+}
+
+static void reply_allow(struct tw_req *req, unsigned allowed)
+{
+    char text[64];
+    size_t n = 0;
+    for (int m = 0; m < TW_METHOD_COUNT; m++) {
+        if (!(allowed & (1u << m)))
+            continue;
+        struct tw_str name = m == TW_GET ? TW_STR("GET, HEAD") : tw_str_of(tw_method_name(m));
+        if (n > 0) {
+            memcpy(text + n, ", ", 2);
+            n += 2;
+        }
+        memcpy(text + n, name.p, name.n);
+        n += name.n;
+    }
+    tw_reply_header(req, TW_STR("allow"), (struct tw_str){text, n});
+}
+
+static bool stage_route(struct tw_req *req)
+{
+    struct tw_match match;
+    enum tw_status status = tw_router_match(req->worker->heritage->routes, req->method, req->path,
+                                            &match);
+    if (status == TW_METHOD_NOT_ALLOWED)
+        reply_allow(req, match.allowed);
+    if (status != TW_OK)
+        return refuse(req, status, NULL);
+    req->route = match.route;
+    memcpy(req->params, match.params, sizeof(req->params));
+    return true;
+}
+
+// RFC 6750 §3: a challenge without error when no token came, with error otherwise.
+static bool refuse_token(struct tw_req *req, enum tw_status status, const char *reason)
+{
+    char challenge[256];
+    int n = snprintf(challenge, sizeof(challenge),
+                     "Bearer realm=\"tillway\", error=\"invalid_token\", error_description=\"%s\"",
+                     reason ? reason : tw_status_info(status)->title);
+    size_t length = n > 0 && (size_t)n < sizeof(challenge) ? (size_t)n : 0;
+    tw_reply_header(req, TW_STR("www-authenticate"), (struct tw_str){challenge, length});
+    return refuse(req, status, reason);
+}
+
+// The token of "Authorization: Bearer TOKEN"; empty when there is none of that form.
+static struct tw_str bearer_token(const struct tw_req *req)
+{
+    const h2o_headers_t *headers = &req->h2o->headers;
+    ssize_t at = h2o_find_header(headers, H2O_TOKEN_AUTHORIZATION, -1);
+    if (at < 0 || h2o_find_header(headers, H2O_TOKEN_AUTHORIZATION, at) >= 0)
+        return (struct tw_str){NULL, 0}; // none, or not clear which
+    struct tw_str value = str_of(headers->entries[at].value);
+    if (value.n < 7 || !tw_str_ieq((struct tw_str){value.p, 7}, TW_STR("Bearer ")))
+        return (struct tw_str){NULL, 0};
+    return (struct tw_str){value.p + 7, value.n - 7};
+}
+
+static bool stage_authenticate(struct tw_req *req)
+{
+    struct tw_str token = bearer_token(req);
+    if (token.n == 0) {
+        tw_reply_header(req, TW_STR("www-authenticate"), TW_STR("Bearer realm=\"tillway\""));
+        return refuse(req, TW_TOKEN_MISSING, "Send Authorization: Bearer TOKEN.");
+    }
+    struct tw_verifier *verifier = req->worker->verifier;
+    int64_t now_s = req->received_unix_ms / 1000;
+    struct tw_auth_result result = tw_verifier_check(verifier, token, now_s);
+    if (result.unknown_kid_issuer >= 0) { // perhaps the master knows newer keys already
+        tw_worker_keys_update(req->worker);
+        result = tw_verifier_check(verifier, token, now_s);
+    }
+    if (result.unknown_kid_issuer >= 0)
+        tw_worker_keys_stale(req->worker, (size_t)result.unknown_kid_issuer);
+    tw_metric_add(req->page,
+                  result.status != TW_OK ? TW_METRIC_TOKENS_REFUSED
+                  : result.cache_hit     ? TW_METRIC_TOKENS_HIT
+                                         : TW_METRIC_TOKENS_VERIFIED,
+                  1);
+    if (result.status == TW_TOKEN_INVALID || result.status == TW_TOKEN_EXPIRED)
+        return refuse_token(req, result.status, result.reason);
+    if (result.status != TW_OK)
+        return refuse(req, result.status, NULL);
+    req->principal = result.principal;
+    req->store = result.principal->store.n > 0 ? result.principal->store
+                                               : tw_str_of(req->config->pos_default_store);
+    return true;
+}
+
+static bool stage_authorize(struct tw_req *req)
+{
+    if (tw_policy_allows(req->principal, req->route->roles))
+        return true;
+    tw_reply_header(req, TW_STR("www-authenticate"),
+                    TW_STR("Bearer realm=\"tillway\", error=\"insufficient_scope\""));
+    return refuse(req, TW_FORBIDDEN, "The principal has none of the roles this needs.");
+}
+
+static bool is_json_type(struct tw_str type)
+{
+    const char *semicolon = type.n > 0 ? memchr(type.p, ';', type.n) : NULL;
+    if (semicolon)
+        type.n = (size_t)(semicolon - type.p);
+    while (type.n > 0 && type.p[type.n - 1] == ' ')
+        type.n--;
+    return tw_str_ieq(type, TW_STR("application/json"));
+}
+
+static bool stage_body(struct tw_req *req)
+{
+    if (req->body.n > req->config->http_body_max_bytes)
+        return refuse(req, TW_PAYLOAD_TOO_LARGE, NULL);
+    if (req->body.n > 0 && !is_json_type(tw_req_header(req, TW_STR("content-type"))))
+        return refuse(req, TW_UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.");
+    return true;
+}
+
+static void run(struct tw_req *req)
+{
+    if (stage_target(req) && stage_route(req) && stage_authenticate(req) && stage_authorize(req) &&
+        stage_body(req)) {
+        struct tw_verdict verdict = req->route->handler(req);
+        (void)verdict; // it exists, so the request waits or has been answered
+    }
+}
+
+static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
+{
+    struct handler *handler = (struct handler *)self;
+    run(tw_req_adopt(handler->worker, h2o));
+    return 0;
+}
+
+void tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host)
+{
+    struct handler *handler = (struct handler *)h2o_create_handler(&host->fallback_path,
+                                                                   sizeof(*handler));
+    handler->super.on_req = on_req;
+    handler->worker = worker;
+    tw_reply_install(worker, &host->fallback_path);
+}

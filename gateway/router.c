@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/router.h"
+
+static const char *const method_names[TW_METHOD_COUNT] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+
+const char *tw_method_name(enum tw_method method)
+{
+    return method_names[method];
+}
+
+// RFC 3986: unreserved, sub-delims without ';' (path parameters hide in it), ':' and '@'.
+static bool is_path_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           (c != '\0' && strchr("-._~!$&'()*+,=:@", c) != NULL);
+}
+
+static bool is_canonical_segment(struct tw_str segment)
+{
+    if (segment.n == 0 || tw_str_eq(segment, TW_STR(".")) || tw_str_eq(segment, TW_STR("..")))
+        return false;
+    for (size_t i = 0; i < segment.n; i++)
+        if (!is_path_char(segment.p[i]))
+            return false;
+    return true;
+}
+
+// Takes the first segment off `*rest`, which begins with '/'. False when nothing is left.
+static bool next_segment(struct tw_str *rest, struct tw_str *segment)
+{
+    if (rest->n == 0 || rest->p[0] != '/')
+        return false;
+    const char *begin = rest->p + 1, *end = rest->p + rest->n;
+    const char *slash = memchr(begin, '/', (size_t)(end - begin));
+    const char *stop = slash ? slash : end;
+    *segment = (struct tw_str){begin, (size_t)(stop - begin)};
+    *rest = (struct tw_str){stop, (size_t)(end - stop)};
+    return true;
+}
+
+static bool is_canonical_path(struct tw_str path)
+{
+    struct tw_str segment;
+    if (tw_str_eq(path, TW_STR("/")))
+        return true;
+    if (path.n == 0 || path.p[0] != '/')
+        return false;
+    while (next_segment(&path, &segment))
+        if (!is_canonical_segment(segment))
+            return false;
+    return true;
+}
+
+enum tw_status tw_router_target(struct tw_str target, struct tw_str *path, struct tw_str *query)
+{
+    const char *mark = target.n > 0 ? memchr(target.p, '?', target.n) : NULL;
+    size_t path_n = mark ? (size_t)(mark - target.p) : target.n;
+    *path = (struct tw_str){target.p, path_n};
+    *query = mark ? (struct tw_str){mark + 1, target.n - path_n - 1} : (struct tw_str){"", 0};
+    for (size_t i = 0; i < query->n; i++)
+        if (query->p[i] <= 0x20 || query->p[i] >= 0x7f || query->p[i] == '#')
+            return TW_INVALID_TARGET;
+    return is_canonical_path(*path) ? TW_OK : TW_INVALID_TARGET;
+}
+
+static bool match_pattern(struct tw_str pattern, struct tw_str path, struct tw_str *params)
+{
+    struct tw_str want, have;
+    size_t n = 0;
+    while (next_segment(&pattern, &want)) {
+        if (!next_segment(&path, &have))
+            return false;
+        if (want.p[0] == '{')
+            params[n++] = have;
+        else if (!tw_str_eq(want, have))
+            return false;
+    }
+    return path.n == 0;
+}
+
+static bool is_method(enum tw_method method, struct tw_str name)
+{
+    return tw_str_eq(tw_str_of(method_names[method]), name) ||
+           (method == TW_GET && tw_str_eq(name, TW_STR("HEAD")));
+}
+
+enum tw_status tw_router_match(const struct tw_route_table *table, struct tw_str method,
+                               struct tw_str path, struct tw_match *out)
+{
+    *out = (struct tw_match){.route = NULL};
+    for (size_t i = 0; i < table->n; i++) {
+        const struct tw_route *route = &table->rows[i];
+        if (!match_pattern(tw_str_of(route->pattern), path, out->params))
+            continue;
+        out->allowed |= 1u << route->method;
+        if (is_method(route->method, method)) {
+            out->route = route;
+            return TW_OK;
+        }
+    }
+    return out->allowed ? TW_METHOD_NOT_ALLOWED : TW_NOT_FOUND;
+}
