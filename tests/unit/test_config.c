@@ -215,6 +215,7 @@ static void keys_nobody_knows(void **state)
             "a.yaml:4: db.queue_timout: unknown key; did you mean \"db.queue_timeout\"?");
     refused("databse: {}\n", "a.yaml:1: databse: unknown key; remove it or see "
                              "docs/configuration.md");
+    refused("db: {ulr: x}\n", "a.yaml:1: db.ulr: unknown key; did you mean \"db.url\"?");
     refused("loog: {level: info}\n", "a.yaml:1: loog: unknown key; did you mean \"log\"?");
     refused("db: {maxConnections: 4}\n",
             "a.yaml:1: db.maxConnections: unknown key; did you mean \"db.max_connections\"?");

@@ -236,6 +236,8 @@ static void places_of_keys(void **state)
     for (size_t i = 0; i < TW_COUNT(bad); i++)
         if (tw_config_jwks_uri_fault(bad[i]) == NULL)
             fail_msg("accepted: %s", bad[i]);
+    assert_string_equal(tw_config_jwks_uri_fault("https://u@a/"),
+                        "must not contain a user name or password");
     setenv("TILLWAY_AUTH_ISSUERS", "[{issuer: a, jwksUri: \"https://u:hidden@a\", audience: [x]}]",
            1);
     assert_null(tw_config_load(NULL, 0, err, sizeof err));
