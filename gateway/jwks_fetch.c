@@ -312,16 +312,18 @@ void tw_jwks_fetch_free(struct tw_jwks_fetch *fetch)
 {
     if (!fetch)
         return;
+    bool settle = fetch->dns || any_in_flight(fetch);
     for (size_t i = 0; i < fetch->n; i++) {
         tw_http_get_cancel(fetch->sources[i].get);
         if (fetch->sources[i].timer)
             event_free(fetch->sources[i].timer);
         free(fetch->sources[i].text);
     }
-    if (fetch->dns) {
+    fetch->n = 0; // nobody may find a source in the turn that follows
+    if (settle)
         (void)event_base_loop(fetch->base, EVLOOP_NONBLOCK);
+    if (fetch->dns)
         evdns_base_free(fetch->dns, 0);
-    }
     free(fetch->sources);
     free(fetch->stats);
     free(fetch);
