@@ -3,8 +3,8 @@
 --
 -- The way of a batch: reserve the idempotency keys, number the receipts, lock the stock, write. All
 -- locks are taken in that one order, and each kind in its own sorted order, so that two workers'
--- batches queue behind each other instead of deadlocking. It counts on READ COMMITTED: after a wait
--- the next statement sees what the other batch committed.
+-- batches queue behind each other instead of deadlocking; hence one call to a transaction. It counts
+-- on READ COMMITTED: after a wait the next statement sees what the other batch committed.
 --
 -- The usual batch has nothing to refuse, and its writing is one statement whatever its size. That
 -- statement writes all or nothing: if any sale is not plainly good, the sales are judged one by one
@@ -177,8 +177,13 @@ RETURNS TABLE (
     item_taxes_minor bigint[], item_totals_minor bigint[],
     payment_methods text[], payment_amounts_minor bigint[], payment_references text[])
 LANGUAGE plpgsql
--- Batch sizes differ from call to call: plans must neither be made anew nor fitted to one size.
+-- Batch sizes differ from call to call: plans must neither be made anew nor fitted to one size. And
+-- they must walk the indexes whatever the statistics said when they were made: a small table read
+-- whole five times is half the cost of a single sale, and one that has grown since is far worse.
 SET plan_cache_mode = force_generic_plan
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -199,6 +204,8 @@ DECLARE
     v_key_used     bool[]; -- before this call
     v_key_slot     int[];  -- equal keys, and equal transaction_ids, share a slot
     v_id_slot      int[];
+    v_priced       text[]; -- the verdict on prices, totals and payments
+    v_priced_line  int[];
     v_line_from    int[];
     v_line_to      int[];
     v_before       bool[]; -- v_take before judging
@@ -211,6 +218,7 @@ DECLARE
     v_stock_milli  bigint[];
     v_lines        int;
     v_short_line   int;
+    v_owner        int;
     v_row          record;
 BEGIN
     FOR n IN 1 .. cardinality(p_payment_sale) LOOP
@@ -385,8 +393,7 @@ BEGIN
             END IF;
         END LOOP;
 
-        -- Equal keys and ids within the batch: the first sale that is accepted holds them, so this
-        -- and stock are judged in one pass, with prices looked up before.
+        -- The stock each line takes from, and what prices, totals and payments say.
         v_lines := 0;
         v_line_from := array_fill(1, ARRAY[v_sales]);
         v_line_to := array_fill(0, ARRAY[v_sales]);
@@ -414,40 +421,40 @@ BEGIN
             END IF;
         END LOOP;
 
+        v_priced := array_fill('amount-out-of-range'::text, ARRAY[v_sales]); -- a sale without lines
+        v_priced_line := array_fill(NULL::int, ARRAY[v_sales]);
+        FOR v_row IN
+            SELECT sale, verdict, refused_line
+              FROM priced_sales(v_all, p_expected_total_minor, p_sale_payment_method,
+                       p_line_sale, p_line_product, p_line_quantity_milli, p_line_discount_minor,
+                       v_payment_from, v_payment_to, p_payment_method, p_payment_amount_minor,
+                       p_payment_reference, p_prices_include_tax)
+        LOOP
+            v_priced[v_row.sale] := v_row.verdict;
+            v_priced_line[v_row.sale] := v_row.refused_line;
+        END LOOP;
+
+        -- In the order of the batch. Equal keys and ids: the first sale accepted holds them.
         v_before := v_take;
         v_take := array_fill(false, ARRAY[v_sales]);
         v_taken := 0;
         v_key_owner := array_fill(NULL::int, ARRAY[v_sales]);
         v_id_owner := v_key_owner;
-        FOR v_row IN
-            SELECT n, priced.sale IS NULL AS is_empty, priced.verdict, priced.refused_line
-              FROM generate_series(1, v_sales) n
-              LEFT JOIN priced_sales(v_all, p_expected_total_minor, p_sale_payment_method,
-                           p_line_sale, p_line_product, p_line_quantity_milli, p_line_discount_minor,
-                           v_payment_from, v_payment_to, p_payment_method, p_payment_amount_minor,
-                           p_payment_reference, p_prices_include_tax) priced ON priced.sale = n
-             ORDER BY n
-        LOOP
-            IF v_verdict[v_row.n] IS NOT NULL THEN
-                CONTINUE;
-            ELSIF v_key_owner[v_key_slot[v_row.n]] IS NOT NULL THEN
-                IF p_fingerprint[v_row.n] = p_fingerprint[v_key_owner[v_key_slot[v_row.n]]] THEN
-                    v_verdict[v_row.n] := 'replayed';
-                    v_replayed[v_row.n] := p_transaction_id[v_key_owner[v_key_slot[v_row.n]]];
-                ELSE
-                    v_verdict[v_row.n] := 'idempotency-mismatch';
-                END IF;
-            ELSIF v_id_owner[v_id_slot[v_row.n]] IS NOT NULL THEN
-                v_verdict[v_row.n] := 'idempotency-mismatch';
-            ELSIF v_row.is_empty THEN
-                v_verdict[v_row.n] := 'amount-out-of-range';
-            ELSIF v_row.verdict IS NOT NULL THEN
-                v_verdict[v_row.n] := v_row.verdict;
-                v_refused_line[v_row.n] := v_row.refused_line;
+        FOR n IN 1 .. v_sales LOOP
+            CONTINUE WHEN v_verdict[n] IS NOT NULL;
+            v_owner := v_key_owner[v_key_slot[n]];
+            IF v_owner IS NOT NULL AND p_fingerprint[n] = p_fingerprint[v_owner] THEN
+                v_verdict[n] := 'replayed';
+                v_replayed[n] := p_transaction_id[v_owner];
+            ELSIF v_owner IS NOT NULL OR v_id_owner[v_id_slot[n]] IS NOT NULL THEN
+                v_verdict[n] := 'idempotency-mismatch';
+            ELSIF v_priced[n] IS NOT NULL THEN
+                v_verdict[n] := v_priced[n];
+                v_refused_line[n] := v_priced_line[n];
             ELSE
                 -- Take the stock line by line; give it back if one line is short.
                 v_short_line := NULL;
-                FOR l IN v_line_from[v_row.n] .. v_line_to[v_row.n] LOOP
+                FOR l IN v_line_from[n] .. v_line_to[n] LOOP
                     CONTINUE WHEN v_line_slot[l] IS NULL;
                     v_stock_milli[v_line_slot[l]] := v_stock_milli[v_line_slot[l]] - v_line_milli[l];
                     IF v_stock_milli[v_line_slot[l]] < 0 THEN
@@ -456,14 +463,14 @@ BEGIN
                     END IF;
                 END LOOP;
                 IF v_short_line IS NULL THEN
-                    v_take[v_row.n] := true;
+                    v_take[n] := true;
                     v_taken := v_taken + 1;
-                    v_key_owner[v_key_slot[v_row.n]] := v_row.n;
-                    v_id_owner[v_id_slot[v_row.n]] := v_row.n;
+                    v_key_owner[v_key_slot[n]] := n;
+                    v_id_owner[v_id_slot[n]] := n;
                 ELSE
-                    v_verdict[v_row.n] := 'insufficient-stock';
-                    v_refused_line[v_row.n] := v_short_line - v_line_from[v_row.n];
-                    FOR l IN v_line_from[v_row.n] .. v_short_line LOOP
+                    v_verdict[n] := 'insufficient-stock';
+                    v_refused_line[n] := v_short_line - v_line_from[n];
+                    FOR l IN v_line_from[n] .. v_short_line LOOP
                         CONTINUE WHEN v_line_slot[l] IS NULL;
                         v_stock_milli[v_line_slot[l]] := v_stock_milli[v_line_slot[l]] + v_line_milli[l];
                     END LOOP;
