@@ -20,8 +20,8 @@ function base_name(path) {
 function finish() {
     if (name == "")
         return
-    if (mode != "migrations-c" && (lane !~ /^(fast|write|slow|session)$/ || kind !~ /^(read|write)$/)) {
-        print "embed.awk: " name ".sql needs '-- lane: fast|write|slow|session' and '-- kind: read|write'" > "/dev/stderr"
+    if (mode != "migrations-c" && (lane !~ /^(fast|write|slow|session|migrate)$/ || kind !~ /^(read|write)$/)) {
+        print "embed.awk: " name ".sql needs '-- lane: fast|write|slow|session|migrate' and '-- kind: read|write'" > "/dev/stderr"
         failed = 1
         exit 1
     }

@@ -58,3 +58,8 @@ fail:
     SSL_CTX_free(ctx);
     return NULL;
 }
+
+void tw_tls_free(SSL_CTX *ctx)
+{
+    SSL_CTX_free(ctx);
+}

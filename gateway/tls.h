@@ -13,5 +13,6 @@ struct ssl_ctx_st; // SSL_CTX
 
 // PEM files: certificate chain and its key. NULL with one line in `err` that names the file.
 struct ssl_ctx_st *tw_tls_new(const char *certificate, const char *key, char *err, size_t err_size);
+void tw_tls_free(struct ssl_ctx_st *ctx);
 
 #endif

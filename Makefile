@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+# The commands that stay stable (DESIGN §9). Compiling is in build.mk, the development environment
+# in dev/dev.mk. Every command installs the Debian packages that it needs and says so.
+
+MAKEFLAGS += --no-print-directory
+INNER = $(MAKE) -f build.mk -j2
+
+.PHONY: build test unit e2e asan lint format format-check docs docs-check bench image prove-h2o fuzz clean help
+.DEFAULT_GOAL := build
+
+build:
+	@dev/install.sh build
+	@$(INNER) binary
+
+unit:
+	@dev/install.sh build test
+	@$(INNER) unit
+	@tests/run-unit.sh build
+
+asan:
+	@dev/install.sh build test
+	@$(INNER) BUILD=build/asan SANITIZE=1 binary unit
+
+e2e: build build/tillway-issuer
+	@dev/install.sh run test
+	@tests/run.sh e2e
+
+# Everything that CI checks; the last line is "N passed, N failed".
+test:
+	@dev/install.sh build run test lint
+	@$(INNER) binary unit
+	@$(MAKE) build/tillway-issuer
+	@$(INNER) BUILD=build/asan SANITIZE=1 binary unit
+	@tests/run.sh all
+
+lint:
+	@dev/install.sh build lint
+	@$(INNER) binary
+	@tests/lint/run.sh
+
+format:
+	@dev/install.sh lint
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+docs: build
+	@build/tillway options > docs/configuration.md
+	@build/tillway errors > docs/errors.md
+	@build/tillway metrics > docs/metrics.md
+
+bench: build build/tillway-issuer
+	@dev/install.sh run bench
+	@bench/run.sh
+
+image:
+	@dev/install.sh image
+	@deploy/image.sh
+
+prove-h2o:
+	@dev/install.sh build test
+	@tests/h2o/prove.sh build/prove-h2o
+
+compile_commands.json: build.mk
+	@dev/install.sh build lint
+	@bear -- $(INNER) -B objects
+
+clean:
+	rm -rf build
+
+include dev/dev.mk

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+# How the program and its unit tests are compiled. Called by the Makefile, which installs first:
+#   make -f build.mk [BUILD=build] [SANITIZE=1] [H2O=system] TARGET
+# Targets: binary, unit (the unit tests' programs), objects.
+
+BUILD ?= build
+H2O   ?= patched
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
+    -Wpointer-arith -Wvla -Wformat=2 -Wwrite-strings -Wundef -Werror
+ifdef SANITIZE
+HARDENING := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LDFLAGS   := -fsanitize=address,undefined
+else
+HARDENING := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+LDFLAGS   := -pie -Wl,-z,relro,-z,now
+endif
+
+# ccache when it is there: a clean build then takes seconds.
+CC := $(shell command -v ccache) $(or $(COMPILER),gcc)
+
+PACKAGES := libpq libevent libevent_openssl jansson yaml-0.1 libssl libcrypto
+CFLAGS := -std=gnu11 -g -fno-omit-frame-pointer $(HARDENING) $(WARNINGS) \
+    -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES)) $(EXTRA_CFLAGS)
+LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
+
+ifeq ($(H2O),system)
+H2O_CFLAGS :=
+H2O_LIBS := -lh2o-evloop
+else
+include $(BUILD)/h2o/flags.mk
+endif
+
+GENERATED := $(BUILD)/gen/statements.h $(BUILD)/gen/statements.c $(BUILD)/gen/migrations.c
+SOURCES := $(wildcard gateway/*.c auth/*.c config/*.c handlers/*.c)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/statements.o $(BUILD)/obj/gen/migrations.o
+LIBRARY_OBJECTS := $(filter-out $(BUILD)/obj/gateway/main.o,$(OBJECTS))
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+
+.PHONY: binary unit objects
+binary: $(BUILD)/tillway
+unit: $(UNIT)
+objects: $(OBJECTS)
+
+$(BUILD)/h2o/flags.mk: deps/h2o/build.sh deps/h2o/SHA256SUMS $(wildcard deps/h2o/patches/*)
+	H2O_DISTFILES=$(CURDIR)/build/distfiles H2O_SANITIZE=$(SANITIZE) deps/h2o/build.sh $(BUILD)/h2o
+	@touch $@
+
+$(BUILD)/gen/statements.h: db/embed.awk $(wildcard db/queries/*.sql)
+	@mkdir -p $(@D)
+	@awk -v mode=statements-h -f $^ > $@.new && mv $@.new $@
+$(BUILD)/gen/statements.c: db/embed.awk $(wildcard db/queries/*.sql)
+	@mkdir -p $(@D)
+	@awk -v mode=statements-c -f $^ > $@.new && mv $@.new $@
+$(BUILD)/gen/migrations.c: db/embed.awk $(wildcard db/migrations/*.sql)
+	@mkdir -p $(@D)
+	@awk -v mode=migrations-c -f $^ > $@.new && mv $@.new $@
+
+$(BUILD)/obj/%.o: %.c | $(GENERATED)
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CFLAGS) $(H2O_CFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/obj/gen/%.o: $(BUILD)/gen/%.c | $(GENERATED)
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/tillway: $(OBJECTS)
+	@echo "  LINK $@"
+	@$(CC) $(LDFLAGS) $^ -o $@ $(H2O_LIBS) $(LIBS)
+
+$(BUILD)/libtillway.a: $(LIBRARY_OBJECTS)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libtillway.a
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CFLAGS) $(H2O_CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ -lcmocka $(H2O_LIBS) $(LIBS)
+
+-include $(OBJECTS:.o=.d) $(addsuffix .d,$(UNIT))

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/db_migrate.h"
+
+#include <libpq-fe.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+
+#include "gateway/db_statement.h"
+
+static bool succeeded(const PGresult *result)
+{
+    return PQresultStatus(result) == PGRES_COMMAND_OK || PQresultStatus(result) == PGRES_TUPLES_OK;
+}
+
+// One line on standard error: libpq's messages have several.
+static void complain(const char *what, PGconn *pg)
+{
+    const char *text = PQerrorMessage(pg);
+    (void)fprintf(stderr, "tillway migrate: %s: %.*s\n", what, (int)strcspn(text, "\n"), text);
+}
+
+static bool run_text(PGconn *pg, const char *sql, const char *what)
+{
+    PGresult *result = PQexec(pg, sql);
+    bool ok = succeeded(result);
+    if (!ok)
+        complain(what, pg);
+    PQclear(result);
+    return ok;
+}
+
+static PGresult *run(PGconn *pg, enum tw_stmt stmt, const char *const *values)
+{
+    const struct tw_statement *statement = &tw_statements[stmt];
+    PGresult *result =
+        PQexecParams(pg, statement->sql, statement->n_params, NULL, values, NULL, NULL, 0);
+    if (succeeded(result))
+        return result;
+    complain(statement->name, pg);
+    PQclear(result);
+    return NULL;
+}
+
+static bool run_only(PGconn *pg, enum tw_stmt stmt, const char *const *values)
+{
+    PGresult *result = run(pg, stmt, values);
+    PQclear(result);
+    return result != NULL;
+}
+
+static void sha256_hex(const char *text, char out[2 * SHA256_DIGEST_LENGTH + 1])
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)text, strlen(text), digest);
+    for (size_t i = 0; i < sizeof(digest); i++)
+        (void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
+}
+
+static bool apply(PGconn *pg, const struct tw_migration *migration, const char *sha256)
+{
+    const char *values[] = {migration->name, sha256};
+    if (!run_text(pg, "BEGIN", "BEGIN"))
+        return false;
+    if (!run_text(pg, migration->sql, migration->name) ||
+        !run_only(pg, TW_STMT_MIGRATE_RECORD, values)) {
+        (void)run_text(pg, "ROLLBACK", "ROLLBACK");
+        return false;
+    }
+    if (!run_text(pg, "COMMIT", migration->name))
+        return false;
+    (void)printf("tillway migrate: applied %s\n", migration->name);
+    return true;
+}
+
+static bool apply_if_new(PGconn *pg, const struct tw_migration *migration, size_t *applied)
+{
+    char sha256[2 * SHA256_DIGEST_LENGTH + 1];
+    sha256_hex(migration->sql, sha256);
+    const char *values[] = {migration->name};
+    PGresult *found = run(pg, TW_STMT_MIGRATE_FIND, values);
+    if (!found)
+        return false;
+    bool known = PQntuples(found) > 0;
+    bool same = known && strcmp(PQgetvalue(found, 0, 0), sha256) == 0;
+    PQclear(found);
+    if (known && !same)
+        (void)fprintf(stderr,
+                      "tillway migrate: %s was applied with another text: this binary and the "
+                      "database do not belong together\n",
+                      migration->name);
+    if (known)
+        return same;
+    (*applied)++;
+    return apply(pg, migration, sha256);
+}
+
+static bool migrate(PGconn *pg)
+{
+    size_t applied = 0;
+    if (!run_only(pg, TW_STMT_MIGRATE_LOCK, NULL) || !run_only(pg, TW_STMT_MIGRATE_TABLE, NULL))
+        return false;
+    for (size_t i = 0; i < tw_n_migrations; i++)
+        if (!apply_if_new(pg, &tw_migrations[i], &applied))
+            return false;
+    (void)printf("tillway migrate: %zu of %zu migrations applied now, schema is up to date\n",
+                 applied, tw_n_migrations);
+    return true;
+}
+
+static void drop_notice(void *arg, const char *message)
+{
+    (void)arg;
+    (void)message;
+}
+
+int tw_db_migrate(const char *db_url)
+{
+    const char *keys[] = {"fallback_application_name", "connect_timeout", "dbname", NULL};
+    const char *values[] = {"tillway migrate", "10", db_url, NULL};
+    PGconn *pg = PQconnectdbParams(keys, values, 1);
+    bool ok = PQstatus(pg) == CONNECTION_OK;
+    if (!ok) {
+        complain("cannot connect", pg);
+    } else {
+        PQsetNoticeProcessor(pg, drop_notice, NULL);
+        ok = migrate(pg);
+    }
+    PQfinish(pg);
+    return ok ? 0 : 1;
+}

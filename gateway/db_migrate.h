@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// db_migrate: `tillway migrate`: brings the schema up to this binary's migrations.
+//
+// db/migrations/*.sql in the order of their names, each in one transaction, each remembered with
+// the SHA-256 of its text; a text that has changed since is refused. Safe to run twice and from two
+// places at once: an advisory lock makes the second wait and find nothing to do.
+// Runs in: command line. Blocking.
+
+#ifndef TW_DB_MIGRATE_H
+#define TW_DB_MIGRATE_H
+
+#include "gateway/base.h"
+
+struct tw_migration {
+    const char *name;
+    const char *sql;
+};
+
+extern const struct tw_migration tw_migrations[];
+extern const size_t tw_n_migrations;
+
+// Prints a line per migration applied on standard output. Returns the exit code; a failure is one
+// line on standard error.
+int tw_db_migrate(const char *db_url);
+
+#endif

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// main: the command line, and the composition root: the only file that knows the route table and
+// the runtime. What runs afterwards is the master (master.c), which forks the workers (worker.c).
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config/config.h"
+#include "gateway/db_migrate.h"
+#include "gateway/heritage.h"
+#include "gateway/tls.h"
+#include "gateway/version.h"
+#include "handlers/routes.h"
+
+#define CONFIG_FILES_MAX 16
+
+static const char usage[] =
+    "usage: tillway [-t] [-c FILE]...        run the gateway in the foreground; -t: only check\n"
+    "       tillway migrate [-c FILE]...     bring the database schema up to date\n"
+    "       tillway options                  print the reference of all options (Markdown)\n"
+    "       tillway errors                   print the reference of all error codes (Markdown)\n"
+    "       tillway version\n"
+    "Every option can also come from the environment: db.url is TILLWAY_DB_URL, or\n"
+    "TILLWAY_DB_URL_FILE for a file that holds it.\n";
+
+struct arguments {
+    const char *command; // "" to run
+    const char *files[CONFIG_FILES_MAX];
+    size_t n_files;
+    bool check_only;
+};
+
+static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
+{
+    *arguments = (struct arguments){.command = ""};
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-t") == 0) {
+            arguments->check_only = true;
+        } else if (strcmp(argv[i], "-c") == 0 && i + 1 < argc) {
+            if (arguments->n_files == CONFIG_FILES_MAX)
+                return false;
+            arguments->files[arguments->n_files++] = argv[++i];
+        } else if (argv[i][0] != '-' && arguments->command[0] == '\0') {
+            arguments->command = argv[i];
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct tw_config *load(const struct arguments *arguments)
+{
+    char err[4096];
+    struct tw_config *config =
+        tw_config_load(arguments->files, arguments->n_files, err, sizeof(err));
+    if (!config)
+        (void)fprintf(stderr, "%s\n", err);
+    return config;
+}
+
+// What the configuration names must also be usable: said now, not by a worker in its log.
+static bool certificates_load(const struct tw_config *config)
+{
+    for (size_t i = 0; i < config->n_listens; i++) {
+        char err[1024];
+        if (!config->listens[i].tls_certificate)
+            continue;
+        struct ssl_ctx_st *ctx = tw_tls_new(config->listens[i].tls_certificate,
+                                            config->listens[i].tls_key, err, sizeof(err));
+        if (!ctx) {
+            (void)fprintf(stderr, "tillway: listen[%zu].tls: %s\n", i, err);
+            return false;
+        }
+        tw_tls_free(ctx);
+    }
+    return true;
+}
+
+static int print_errors(void)
+{
+    (void)printf("# Error codes\n\nGenerated from `gateway/status.h` by `tillway errors`. Every "
+                 "error is an `application/problem+json`\ndocument (RFC 9457) with one of these "
+                 "codes.\n\n| code | HTTP status | title |\n|---|---|---|\n");
+    for (int i = TW_OK + 1; i < TW_STATUS_COUNT; i++) {
+        const struct tw_status_info *info = tw_status_info((enum tw_status)i);
+        (void)printf("| `%s` | %u | %s |\n", info->code, info->http, info->title);
+    }
+    return 0;
+}
+
+static int run_with_config(const struct arguments *arguments)
+{
+    struct tw_config *config = load(arguments);
+    int code = 1;
+    if (config && strcmp(arguments->command, "migrate") == 0) {
+        code = tw_db_migrate(config->db_url);
+    } else if (config && certificates_load(config)) {
+        if (arguments->check_only)
+            tw_config_print(config, stdout);
+        code = arguments->check_only ? 0 : tw_master_run(config, &tw_routes);
+    }
+    tw_config_free(config);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments;
+    if (!parse_arguments(argc, argv, &arguments)) {
+        (void)fputs(usage, stderr);
+        return 2;
+    }
+    if (arguments.command[0] == '\0' || strcmp(arguments.command, "migrate") == 0)
+        return run_with_config(&arguments);
+    if (strcmp(arguments.command, "version") == 0)
+        return puts("tillway " TW_VERSION) < 0;
+    if (strcmp(arguments.command, "options") == 0) {
+        tw_config_options_markdown(stdout);
+        return 0;
+    }
+    if (strcmp(arguments.command, "errors") == 0)
+        return print_errors();
+    (void)fputs(usage, stderr);
+    return 2;
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// handlers: the first step of every route's handler; each lives in the file of its resource.
+// Runs in: worker.
+
+#ifndef TW_HANDLERS_H
+#define TW_HANDLERS_H
+
+#include "gateway/request.h"
+
+struct tw_verdict tw_product_list(struct tw_req *req);   // products.c
+struct tw_verdict tw_product_create(struct tw_req *req); // products.c
+struct tw_verdict tw_product_get(struct tw_req *req);    // products.c
+struct tw_verdict tw_sale_create(struct tw_req *req);    // sales.c
+struct tw_verdict tw_transaction_get(struct tw_req *req); // transactions.c
+struct tw_verdict tw_me_get(struct tw_req *req);         // me.c
+
+#endif

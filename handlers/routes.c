@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handlers/routes.h"
+
+#include "auth/policy.h"
+#include "handlers/handlers.h"
+
+// Who may: the role named and those above it (auth/policy.h). 0 would admit nobody.
+static const struct tw_route rows[] = {
+    {TW_GET, "/v1/products", TW_ROLE_CASHIER, tw_product_list},
+    {TW_POST, "/v1/products", TW_ROLE_MANAGER, tw_product_create},
+    {TW_GET, "/v1/products/{productId}", TW_ROLE_CASHIER, tw_product_get},
+    {TW_POST, "/v1/transactions", TW_ROLE_CASHIER, tw_sale_create},
+    {TW_GET, "/v1/transactions/{transactionId}", TW_ROLE_CASHIER, tw_transaction_get},
+    {TW_GET, "/v1/me", TW_ROLE_ANY, tw_me_get},
+};
+
+_Static_assert(TW_COUNT(rows) < TW_STATS_ROUTES_MAX, "a row of statistics per route, and one more");
+
+const struct tw_route_table tw_routes = {rows, TW_COUNT(rows)};

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "handlers/schema.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "handlers/money.h"
+
+#define DEPTH_MAX   32
+#define ERRORS_MAX  50 // enough to mend a body by; more would only cost
+#define POINTER_MAX 128
+
+struct parser {
+    struct tw_req *req;
+    struct tw_problem_error errors[ERRORS_MAX];
+    size_t n_errors;
+    char pointer[POINTER_MAX]; // of the value at hand
+    size_t pointer_n;
+};
+
+static struct tw_str pool_copy(struct tw_req *req, const char *p, size_t n)
+{
+    char *copy = tw_req_alloc(req, n + 1);
+    memcpy(copy, p, n);
+    copy[n] = '\0';
+    return (struct tw_str){copy, n};
+}
+
+static void fault(struct parser *parser, const char *code, const char *fmt, ...) TW_PRINTF(3, 4);
+
+static void fault(struct parser *parser, const char *code, const char *fmt, ...)
+{
+    if (parser->n_errors == ERRORS_MAX)
+        return;
+    char detail[160];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(detail, sizeof(detail), fmt, args);
+    va_end(args);
+    size_t length = n < 0 ? 0 : (size_t)n < sizeof(detail) ? (size_t)n : sizeof(detail) - 1;
+    parser->errors[parser->n_errors++] = (struct tw_problem_error){
+        .pointer = pool_copy(parser->req, parser->pointer, parser->pointer_n),
+        .code = code,
+        .detail = pool_copy(parser->req, detail, length),
+    };
+}
+
+// Goes one step down in the pointer (RFC 6901: '~' and '/' are escaped); returns where it was.
+static size_t enter(struct parser *parser, const char *name)
+{
+    size_t before = parser->pointer_n;
+    size_t n = before;
+    if (n < POINTER_MAX)
+        parser->pointer[n++] = '/';
+    for (; *name && n + 2 <= POINTER_MAX; name++) {
+        if (*name == '~' || *name == '/') {
+            parser->pointer[n++] = '~';
+            parser->pointer[n++] = *name == '~' ? '0' : '1';
+        } else {
+            parser->pointer[n++] = *name;
+        }
+    }
+    parser->pointer_n = n;
+    return before;
+}
+
+static void leave(struct parser *parser, size_t before)
+{
+    parser->pointer_n = before;
+}
+
+// ---- values -------------------------------------------------------------------------------------
+
+static bool is_token(struct tw_str text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+              strchr("-_.:", c)))
+            return false;
+    }
+    return true;
+}
+
+static void parse_text(struct parser *parser, const struct tw_field *field, const json_t *json,
+                       struct tw_str *out)
+{
+    if (!json_is_string(json)) {
+        fault(parser, "type", "Must be a string.");
+        return;
+    }
+    struct tw_str text = {json_string_value(json), json_string_length(json)};
+    if (text.n < (size_t)field->min || text.n > (size_t)field->max)
+        fault(parser, "length", "Must have %lld to %lld bytes.", (long long)field->min,
+              (long long)field->max);
+    else if (field->type == TW_FIELD_TOKEN && !is_token(text))
+        fault(parser, "format", "Only letters, digits and - _ . : are allowed.");
+    else
+        *out = pool_copy(parser->req, text.p, text.n);
+}
+
+static unsigned decimals_of(const struct parser *parser, enum tw_field_type type)
+{
+    return type == TW_FIELD_MONEY      ? parser->req->config->pos_currency_decimals
+           : type == TW_FIELD_QUANTITY ? 3
+                                       : 6;
+}
+
+static void parse_number(struct parser *parser, const struct tw_field *field, const json_t *json,
+                         struct tw_number *out)
+{
+    unsigned decimals = decimals_of(parser, field->type);
+    int64_t value = 0;
+    enum tw_decimal result;
+    if (json_is_integer(json)) {
+        result = tw_decimal_from_integer(json_integer_value(json), decimals, &value);
+    } else if (json_is_real(json)) {
+        result = tw_decimal_from_real(json_real_value(json), decimals, &value);
+    } else {
+        fault(parser, "type", "Must be a number.");
+        return;
+    }
+    double unit = decimals == 0 ? 1 : decimals == 2 ? 100 : decimals == 3 ? 1000 : 1000000;
+    if (result == TW_DECIMAL_TOO_PRECISE)
+        fault(parser, "decimals", "At most %u decimals are allowed.", decimals);
+    else if (result != TW_DECIMAL_OK || value < field->min || value > field->max)
+        fault(parser, "range", "Must be from %.*f to %.*f.", (int)decimals,
+              (double)field->min / unit, (int)decimals, (double)field->max / unit);
+    else
+        *out = (struct tw_number){true, value};
+}
+
+static void parse_uuid(struct parser *parser, const json_t *json, struct tw_optional_uuid *out)
+{
+    struct tw_str text = {json_string_value(json), json_string_length(json)};
+    if (!json_is_string(json))
+        fault(parser, "type", "Must be a string.");
+    else if (!tw_uuid_parse(text, &out->value))
+        fault(parser, "format", "Must be a UUID.");
+    else
+        out->present = true;
+}
+
+static void parse_object(struct parser *parser, const struct tw_schema *schema, json_t *json,
+                         void *out);
+
+static void parse_list(struct parser *parser, const struct tw_field *field, const json_t *json,
+                       struct tw_list *out)
+{
+    if (!json_is_array(json)) {
+        fault(parser, "type", "Must be an array.");
+        return;
+    }
+    size_t n = json_array_size(json), size = field->element->size;
+    if (n < (size_t)field->min || n > (size_t)field->max) {
+        fault(parser, "length", "Must have %lld to %lld elements.", (long long)field->min,
+              (long long)field->max);
+        return;
+    }
+    out->items = tw_req_alloc(parser->req, n * size + 1);
+    out->n = n;
+    for (size_t i = 0; i < n; i++) {
+        char index[24];
+        (void)snprintf(index, sizeof(index), "%zu", i);
+        size_t before = enter(parser, index);
+        parse_object(parser, field->element, json_array_get(json, i), (char *)out->items + i * size);
+        leave(parser, before);
+    }
+}
+
+static void parse_value(struct parser *parser, const struct tw_field *field, const json_t *json,
+                        void *out)
+{
+    switch (field->type) {
+    case TW_FIELD_TEXT:
+    case TW_FIELD_TOKEN:
+        parse_text(parser, field, json, out);
+        break;
+    case TW_FIELD_MONEY:
+    case TW_FIELD_QUANTITY:
+    case TW_FIELD_RATE:
+        parse_number(parser, field, json, out);
+        break;
+    case TW_FIELD_UUID:
+        parse_uuid(parser, json, out);
+        break;
+    case TW_FIELD_LIST:
+        parse_list(parser, field, json, out);
+        break;
+    case TW_FIELD_READ_ONLY:
+        break;
+    }
+}
+
+static bool is_known(const struct tw_schema *schema, const char *name)
+{
+    for (size_t i = 0; i < schema->n; i++)
+        if (strcmp(schema->fields[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static void refuse_unknown(struct parser *parser, const struct tw_schema *schema, json_t *json)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach (json, name, value) {
+        if (is_known(schema, name))
+            continue;
+        size_t before = enter(parser, name);
+        fault(parser, "unknown", "There is no such field.");
+        leave(parser, before);
+    }
+}
+
+static void parse_object(struct parser *parser, const struct tw_schema *schema, json_t *json,
+                         void *out)
+{
+    memset(out, 0, schema->size);
+    if (!json_is_object(json)) {
+        fault(parser, "type", "Must be an object.");
+        return;
+    }
+    for (size_t i = 0; i < schema->n; i++) {
+        const struct tw_field *field = &schema->fields[i];
+        json_t *value = json_object_get(json, field->name);
+        size_t before = enter(parser, field->name);
+        if (value && !json_is_null(value))
+            parse_value(parser, field, value, (char *)out + field->offset);
+        else if (field->required)
+            fault(parser, "required", "Must be given.");
+        leave(parser, before);
+    }
+    refuse_unknown(parser, schema, json);
+}
+
+// ---- the body -----------------------------------------------------------------------------------
+
+// The parser's own depth limit is 2048; ours is checked before it recurses.
+static bool is_too_deep(struct tw_str text)
+{
+    unsigned depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if ((c == '{' || c == '[') && ++depth > DEPTH_MAX) {
+            return true;
+        } else if ((c == '}' || c == ']') && depth > 0) {
+            depth--;
+        }
+    }
+    return false;
+}
+
+bool tw_body_parse(struct tw_req *req, const struct tw_schema *schema, void *out,
+                   struct tw_verdict *verdict)
+{
+    if (is_too_deep(req->body)) {
+        *verdict = tw_fail(req, TW_MALFORMED_JSON, "The body is nested too deeply.");
+        return false;
+    }
+    json_error_t error;
+    json_t *json = json_loadb(req->body.p ? req->body.p : "", req->body.n, JSON_REJECT_DUPLICATES,
+                              &error);
+    if (!json) {
+        char detail[256];
+        (void)snprintf(detail, sizeof(detail), "Line %d, column %d: %s", error.line, error.column,
+                       tw_utf8_valid(tw_str_of(error.text)) ? error.text : "not UTF-8");
+        *verdict = tw_fail(req, TW_MALFORMED_JSON, detail);
+        return false;
+    }
+    struct parser *parser = tw_req_alloc(req, sizeof(*parser));
+    parser->req = req;
+    parser->n_errors = 0;
+    parser->pointer_n = 0;
+    parse_object(parser, schema, json, out);
+    json_decref(json);
+    if (parser->n_errors == 0)
+        return true;
+    *verdict = tw_fail_errors(req, TW_VALIDATION_FAILED, "See errors.", parser->errors,
+                              parser->n_errors);
+    return false;
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// schema: a JSON body against a table of fields, into a plain struct; every fault is collected.
+//
+// A table row says name, type, bounds and where the value goes. Faults are answered together as
+// 422 `validation-failed` with a JSON pointer each; text that is not JSON is 400 `malformed-json`.
+// A name that no row has is a fault too: a mistyped "discuont" must not sell at full price.
+// Not for: rules between fields (handlers) or against the database (SQL). Runs in: worker.
+
+#ifndef TW_SCHEMA_H
+#define TW_SCHEMA_H
+
+#include "gateway/reply.h"
+#include "gateway/request.h"
+#include "gateway/uuid.h"
+
+enum tw_field_type {
+    TW_FIELD_TEXT,      // struct tw_str; min and max count bytes; p is NULL when absent
+    TW_FIELD_TOKEN,     // struct tw_str of letters, digits, '-', '_', '.', ':' only
+    TW_FIELD_MONEY,     // struct tw_number, minor units of the currency
+    TW_FIELD_QUANTITY,  // struct tw_number, thousandths
+    TW_FIELD_RATE,      // struct tw_number, millionths: 0.2 is 20 %
+    TW_FIELD_UUID,      // struct tw_optional_uuid
+    TW_FIELD_LIST,      // struct tw_list of structs; min and max count elements
+    TW_FIELD_READ_ONLY, // what our answers contain and a client may send back: not looked at
+};
+
+struct tw_number {
+    bool present;
+    int64_t value;
+};
+
+struct tw_optional_uuid {
+    bool present;
+    struct tw_uuid value;
+};
+
+struct tw_list {
+    void *items;
+    size_t n;
+};
+
+struct tw_schema;
+
+struct tw_field {
+    const char *name;
+    enum tw_field_type type;
+    size_t offset; // in the parsed struct
+    bool required;
+    int64_t min, max;
+    const struct tw_schema *element; // LIST
+};
+
+struct tw_schema {
+    const struct tw_field *fields;
+    size_t n;
+    size_t size; // of the parsed struct
+};
+
+// Parses the request's body into `out` (schema->size bytes, zeroed first), whose texts and lists
+// live in the request's pool. False: the request has been answered, and `*verdict` is the proof.
+TW_MUST_USE bool tw_body_parse(struct tw_req *req, const struct tw_schema *schema, void *out,
+                               struct tw_verdict *verdict);
+
+#endif
