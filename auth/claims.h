@@ -32,7 +32,7 @@ struct tw_issuer_rules {
     const char *issuer;           // equals `iss` byte for byte
     const char *const *audiences; // client ids or audiences; none: every token is refused
     size_t n_audiences;
-    unsigned token_uses; // allowed tw_token_use bits; 0: not checked
+    unsigned token_uses; // allowed TW_TOKEN_USE_* bits; 0: not checked
 };
 
 // Slices point into `root`; an absent text is empty. Absent nbf and iat are 0.

@@ -5,8 +5,10 @@
 // invalid UTF-8, NUL characters, nesting beyond TW_AUTH_JSON_DEPTH and everything that is not an
 // object. The depth is counted before jansson recurses (its own limit is 2048).
 // Not for: request bodies, whose errors must point at a field.
-// Runs in: master and worker. Pure; jansson seeds its hash once per process, see
-// json_object_seed(): call that before fork if the worker may not read the system's random source.
+// Two things that only main() can settle for jansson 2.14: it seeds its hash from the system's
+// random source at first use (json_object_seed), and its lexer overruns a buffer when an allocation
+// fails (jansson issue 362), so it needs an allocator that ends the process instead
+// (json_set_alloc_funcs). Runs in: master and worker. Pure.
 
 #ifndef TW_AUTH_JSON_H
 #define TW_AUTH_JSON_H

@@ -77,7 +77,7 @@ bool tw_verifier_set_keys(struct tw_verifier *verifier, size_t issuer, struct tw
     struct tw_jwks *keys = tw_jwks_parse(jwks_json, report);
     if (!keys)
         return false;
-    if (!of->keys || of->generation != generation)
+    if (of->generation != generation)
         verifier->epochs[issuer]++;
     tw_jwks_free(of->keys);
     of->keys = keys;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // base64url: every byte string has one spelling, and every other spelling is refused.
-#include "test_auth_kit.h"
+#include "tests/unit/test_auth_kit.h"
 
 #include "auth/base64url.h"
 

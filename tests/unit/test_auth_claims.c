@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // claims: the matrix of what a payload may say, and when. NOW and LEEWAY are fixed: no clock here.
-#include "test_auth_kit.h"
+#include "tests/unit/test_auth_kit.h"
 
 #include "auth/claims.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // jwks: FAULTS A2, documents and keys that must be refused, and what is left of the rest.
-#include "test_auth_kit.h"
+#include "tests/unit/test_auth_kit.h"
 
 #include <openssl/err.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // jws: FAULTS A5, each attack as a token that is refused for its own reason.
-#include "test_auth_kit.h"
+#include "tests/unit/test_auth_kit.h"
 
 #include <openssl/err.h>
 #include <openssl/hmac.h>
@@ -330,21 +330,26 @@ static const char *judge_es256_signature(const unsigned char *signature, size_t 
     return reason;
 }
 
-// DER instead of r || s, wrong lengths, and zeros (CVE-2022-21449).
+// DER instead of r || s, a good signature cut or with more behind it, and zeros (CVE-2022-21449).
 static void test_es256_signature_forms(void **state)
 {
     (void)state;
-    unsigned char zeros[130] = {0}, ones[64], der[100];
+    static const char bad[] = "signature does not verify";
+    unsigned char zeros[130] = {0}, ones[64], made[130] = {0};
     memset(ones, 0xff, sizeof ones);
-    static const size_t lengths[] = {1, 32, 63, 64, 65, 66, 128, 130};
-    for (size_t i = 0; i < TW_COUNT(lengths); i++)
-        assert_string_equal(judge_es256_signature(zeros, lengths[i]), "signature does not verify");
-    assert_string_equal(judge_es256_signature(ones, sizeof ones), "signature does not verify");
+    assert_string_equal(judge_es256_signature(zeros, 64), bad);
+    assert_string_equal(judge_es256_signature(zeros, 130), bad);
+    assert_string_equal(judge_es256_signature(ones, 64), bad);
 
     char *good = kit_token(ec, KIT_ES256, PAYLOAD);
     struct tw_str input = {good, (size_t)(strrchr(good, '.') - good)};
-    size_t n = kit_sign_bytes(ec, "SHA256", 0, input, der, sizeof der);
-    assert_string_equal(judge_es256_signature(der, n), "signature does not verify");
+    size_t n = kit_sign_bytes(ec, "SHA256", 0, input, made, sizeof made);
+    assert_string_equal(judge_es256_signature(made, n), bad);
+    n = kit_der_to_raw(made, n);
+    assert_null(judge_es256_signature(made, n));
+    static const size_t lengths[] = {1, 32, 63, 65, 66, 96, 128, 130};
+    for (size_t i = 0; i < TW_COUNT(lengths); i++)
+        assert_string_equal(judge_es256_signature(made, lengths[i]), bad);
     free(good);
 }
 
@@ -362,6 +367,19 @@ static void test_error_queue_is_left_alone(void **state)
     free(bad);
 }
 
+static size_t sign_with_long_salt(EVP_PKEY *key, struct tw_str text, unsigned char *out)
+{
+    EVP_PKEY_CTX *key_ctx = NULL;
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t n = TW_JWS_SIGNATURE_MAX_BYTES;
+    assert_int_equal(EVP_DigestSignInit_ex(ctx, &key_ctx, "SHA256", NULL, NULL, key, NULL), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(key_ctx, RSA_PKCS1_PSS_PADDING), 1);
+    assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(key_ctx, 64), 1);
+    assert_int_equal(EVP_DigestSign(ctx, out, &n, (const unsigned char *)text.p, text.n), 1);
+    EVP_MD_CTX_free(ctx);
+    return n;
+}
+
 // A row is all that another algorithm needs: PS256 and EdDSA with rows made here.
 static void verify_with_row(const struct tw_jws_alg *row, EVP_PKEY *key)
 {
@@ -371,9 +389,11 @@ static void verify_with_row(const struct tw_jws_alg *row, EVP_PKEY *key)
     assert_null(tw_jws_verify(&made, row, key));
     made.signature[made.signature_n - 1] ^= 1;
     assert_non_null(tw_jws_verify(&made, row, key));
-    if (row->rsa_padding) {
+    if (row->rsa_padding) { // neither another padding nor a salt of another length
         made.signature_n = kit_sign_bytes(key, row->digest, RSA_PKCS1_PADDING, made.signing_input,
                                           made.signature, sizeof made.signature);
+        assert_non_null(tw_jws_verify(&made, row, key));
+        made.signature_n = sign_with_long_salt(key, made.signing_input, made.signature);
         assert_non_null(tw_jws_verify(&made, row, key));
     }
 }

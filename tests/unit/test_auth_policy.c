@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // policy: every pair of a set of granted roles and a required mask.
-#include "test_auth_kit.h"
+#include "tests/unit/test_auth_kit.h"
 
 #include "auth/policy.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // token_cache: FAULTS A6, found only by the exact bytes, in time, and within its bounds; and
 // siphash.
-#include "test_auth_kit.h"
+#include "tests/unit/test_auth_kit.h"
 
 #include "auth/token_cache.h"
 
@@ -89,6 +89,22 @@ static void test_exact_bytes(void **state)
     assert_false(finds(cache, "aaa.bbb.cccc"));
     assert_false(finds(cache, ""));
     assert_null(tw_token_cache_find(cache, (struct tw_str){NULL, 0}, 1, generations));
+    tw_token_cache_free(cache);
+}
+
+// Two tokens whose hashes agree in all the bits the table keeps: only their bytes tell them apart.
+static void test_colliding_hashes(void **state)
+{
+    (void)state;
+    static const char one[] = "token 257509", two[] = "token 186028";
+    assert_int_equal((uint32_t)tw_siphash(hash_key, tw_str_of(one)),
+                     (uint32_t)tw_siphash(hash_key, tw_str_of(two)));
+    struct tw_token_cache *cache = new_cache(100, 1 << 20);
+    put(cache, one, &forever);
+    assert_false(finds(cache, two));
+    put(cache, two, &forever);
+    assert_true(finds(cache, one));
+    assert_true(finds(cache, two));
     tw_token_cache_free(cache);
 }
 
@@ -289,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_siphash),
         cmocka_unit_test(test_exact_bytes),
+        cmocka_unit_test(test_colliding_hashes),
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_generation),
         cmocka_unit_test(test_put_replaces),

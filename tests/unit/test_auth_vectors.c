@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // vectors: the examples of RFC 7515, 7517 and 7520, from the directory that TILLWAY_CORPORA names
 // (its subdirectory rfc-jose-vectors). Without it every test says so and is skipped.
-#include "test_auth_kit.h"
+#include "tests/unit/test_auth_kit.h"
 
 #include "auth/base64url.h"
 #include "auth/json.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // verifier: whole tokens of two issuers through the front door, and the cache behind it.
-#include "test_auth_kit.h"
+#include "tests/unit/test_auth_kit.h"
 
 #include "auth/policy.h"
 #include "auth/verifier.h"
@@ -238,7 +238,7 @@ static void test_refused_bytes(void **state)
 {
     (void)state;
     char *huge = kit_format("%s%*s", good, 100000, "");
-    expect(huge, TW_TOKEN_INVALID, "too long");
+    expect(huge, TW_TOKEN_INVALID, "token is too long"); // before it is hashed
     free(huge);
     expect("", TW_TOKEN_INVALID, "empty");
     expect("a.b.c.d.e", TW_TOKEN_INVALID, "three segments"); // a JWE
