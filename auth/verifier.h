@@ -36,8 +36,8 @@ struct tw_auth_result {
     // TW_OK, TW_TOKEN_INVALID, TW_TOKEN_EXPIRED (only exp is wrong), TW_KEYS_UNAVAILABLE (the
     // issuer has no keys to judge by) or TW_INTERNAL (out of memory).
     enum tw_status status;
-    const char
-        *reason; // static, printable ASCII without '"' and '\', nothing of the token; or NULL
+    const char *reason;             // static printable ASCII, without '"' and '\', nothing of the
+                                    // token in it; NULL when TW_OK
     struct tw_principal *principal; // a reference that the caller owns; NULL unless TW_OK
     int unknown_kid_issuer; // the issuer whose keys may be stale: the token names an unknown kid
                             // and looks good otherwise; else -1
