@@ -47,9 +47,9 @@ port_free() {
 # only a zombie. The second field may hold spaces and brackets, hence the cut at the last ')'.
 process_start() {
     local stat rest
-    { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+    read -r stat 2>/dev/null <"/proc/$1/stat" || return 1
     read -ra rest <<<"${stat##*) }"
-    [ "${rest[0]}" != Z ] && echo "${rest[19]}"
+    [ "${rest[0]:-Z}" != Z ] && echo "${rest[19]}"
 }
 
 pid_write() {
@@ -65,13 +65,16 @@ pid_alive() {
 }
 
 # Stops what pid file $1 names (a leader of its own process group): TERM, then after $2 seconds
-# KILL for the whole group. Removes the file. Harmless when nothing runs.
+# KILL for the whole group. Removes the file. Harmless when nothing runs; a process that only has
+# the same number is left alone, and members of the group that outlived their leader are not.
 pid_stop() {
-    local file=$1 pid until
-    if pid=$(pid_alive "$file"); then
-        kill -TERM "$pid" 2>/dev/null || true
+    local file=$1 pid=0 start=- now until
+    [ ! -r "$file" ] || read -r pid start <"$file" || true
+    now=$(process_start "$pid") || now=
+    if [ "$pid" -gt 1 ] && [ "${now:-$start}" = "$start" ] && group_runs "$pid"; then
+        kill -TERM "$pid" 2>/dev/null || kill -TERM -- "-$pid" 2>/dev/null || true
         until=$((SECONDS + $2))
-        while kill -0 -- "-$pid" 2>/dev/null && group_runs "$pid"; do
+        while group_runs "$pid"; do
             if [ "$SECONDS" -ge "$until" ]; then
                 say "process $pid did not stop within $2 s: killed"
                 kill -KILL -- "-$pid" 2>/dev/null || true
@@ -85,11 +88,12 @@ pid_stop() {
 
 # Is there a process in group $1 that is more than a zombie nobody has waited for?
 group_runs() {
-    local stat rest
-    for stat in /proc/[0-9]*/stat; do
-        { rest=$(<"$stat"); } 2>/dev/null || continue
-        read -ra rest <<<"${rest##*) }"
-        [ "${rest[2]}" = "$1" ] && [ "${rest[0]}" != Z ] && return 0
+    local file stat rest
+    kill -0 -- "-$1" 2>/dev/null || return 1
+    for file in /proc/[0-9]*/stat; do
+        read -r stat 2>/dev/null <"$file" || continue # it may end at any moment
+        read -ra rest <<<"${stat##*) }"
+        [ "${rest[2]:-}" = "$1" ] && [ "${rest[0]}" != Z ] && return 0
     done
     return 1
 }

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+# The development environment; included by the top-level Makefile. See dev/README.md.
+
+ISSUER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
+    -Wmissing-prototypes -Wcast-qual -Wpointer-arith -Wvla -Wformat=2 -Wwrite-strings -Wundef \
+    -Werror -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+ISSUER_PACKAGES := libevent jansson libjwt libcrypto
+
+.PHONY: run dev-up dev-down token
+
+# It stands alone: nothing of the gateway is linked in. pkg-config is asked only when it is built,
+# because this file is also read where nothing is installed yet.
+build/tillway-issuer: dev/issuer.c dev/dev.mk
+	@mkdir -p $(@D)
+	$(CC) $(ISSUER_CFLAGS) $$(pkg-config --cflags $(ISSUER_PACKAGES)) $< -o $@ -pie \
+	    -Wl,-z,relro,-z,now $$(pkg-config --libs $(ISSUER_PACKAGES))
+
+run:
+	@dev/run.sh
+
+dev-up:
+	@dev/up.sh
+
+dev-down:
+	@dev/down.sh
+
+token:
+	@test -x build/tillway-issuer || $(MAKE) --no-print-directory -s build/tillway-issuer >&2
+	@dev/token.sh
