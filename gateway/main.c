@@ -2,11 +2,11 @@
 // main: the command line, and the composition root: the only file that knows the route table and
 // the runtime. What runs afterwards is the master (master.c), which forks the workers (worker.c).
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "config/config.h"
 #include "gateway/db_migrate.h"
 #include "gateway/heritage.h"
+#include "gateway/reference.h"
 #include "gateway/tls.h"
 #include "gateway/version.h"
 #include "handlers/routes.h"
@@ -16,11 +16,19 @@
 static const char usage[] =
     "usage: tillway [-t] [-c FILE]...        run the gateway in the foreground; -t: only check\n"
     "       tillway migrate [-c FILE]...     bring the database schema up to date\n"
-    "       tillway options                  print the reference of all options (Markdown)\n"
-    "       tillway errors                   print the reference of all error codes (Markdown)\n"
-    "       tillway version\n"
+    "       tillway options|errors|metrics   print that reference as Markdown\n"
+    "       tillway version | help\n"
     "Every option can also come from the environment: db.url is TILLWAY_DB_URL, or\n"
     "TILLWAY_DB_URL_FILE for a file that holds it.\n";
+
+static const struct {
+    const char *command;
+    void (*print)(FILE *out);
+} references[] = {
+    {"options", tw_config_options_markdown},
+    {"errors", tw_reference_errors},
+    {"metrics", tw_reference_metrics},
+};
 
 struct arguments {
     const char *command; // "" to run
@@ -39,6 +47,8 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
             if (arguments->n_files == CONFIG_FILES_MAX)
                 return false;
             arguments->files[arguments->n_files++] = argv[++i];
+        } else if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
+            arguments->command = "help";
         } else if (argv[i][0] != '-' && arguments->command[0] == '\0') {
             arguments->command = argv[i];
         } else {
@@ -76,18 +86,6 @@ static bool certificates_load(const struct tw_config *config)
     return true;
 }
 
-static int print_errors(void)
-{
-    (void)printf("# Error codes\n\nGenerated from `gateway/status.h` by `tillway errors`. Every "
-                 "error is an `application/problem+json`\ndocument (RFC 9457) with one of these "
-                 "codes.\n\n| code | HTTP status | title |\n|---|---|---|\n");
-    for (int i = TW_OK + 1; i < TW_STATUS_COUNT; i++) {
-        const struct tw_status_info *info = tw_status_info((enum tw_status)i);
-        (void)printf("| `%s` | %u | %s |\n", info->code, info->http, info->title);
-    }
-    return 0;
-}
-
 static int run_with_config(const struct arguments *arguments)
 {
     struct tw_config *config = load(arguments);
@@ -112,14 +110,16 @@ int main(int argc, char **argv)
     }
     if (arguments.command[0] == '\0' || strcmp(arguments.command, "migrate") == 0)
         return run_with_config(&arguments);
+    if (strcmp(arguments.command, "help") == 0)
+        return fputs(usage, stdout) < 0;
     if (strcmp(arguments.command, "version") == 0)
         return puts("tillway " TW_VERSION) < 0;
-    if (strcmp(arguments.command, "options") == 0) {
-        tw_config_options_markdown(stdout);
-        return 0;
+    for (size_t i = 0; i < TW_COUNT(references); i++) {
+        if (strcmp(arguments.command, references[i].command) == 0) {
+            references[i].print(stdout);
+            return 0;
+        }
     }
-    if (strcmp(arguments.command, "errors") == 0)
-        return print_errors();
     (void)fputs(usage, stderr);
     return 2;
 }
