@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // main: the command line, and the composition root: the only file that knows the route table and
 // the runtime. What runs afterwards is the master (master.c), which forks the workers (worker.c).
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "config/config.h"
 #include "gateway/db_migrate.h"
@@ -101,9 +103,21 @@ static int run_with_config(const struct arguments *arguments)
     return code;
 }
 
+// jansson 2.14 writes past the heap when an allocation fails inside it (its issue 362): out of
+// memory ends the process instead, and the supervisor starts another.
+static void *alloc_or_abort(size_t n)
+{
+    void *p = malloc(n ? n : 1);
+    if (!p)
+        abort();
+    return p;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments;
+    json_set_alloc_funcs(alloc_or_abort, free);
+    json_object_seed(0); // random, once, before workers are forked
     if (!parse_arguments(argc, argv, &arguments)) {
         (void)fputs(usage, stderr);
         return 2;
