@@ -129,6 +129,7 @@ struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o)
     req->received_unix_ms = tw_unix_ms();
     req->deadline_us = req->started_us + req->config->http_deadline_ms * 1000;
     take_request_id(req);
+    req->conn->is_http2 = h2o->version >= 0x200;
     req->conn->requests++;
     req->conn->requests_in_flight++;
     tw_metric_add(req->page, TW_METRIC_REQUESTS_IN_FLIGHT, 1);

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "gateway/ipc.h"
 #include "gateway/log.h"
@@ -156,6 +157,14 @@ static bool verifier_init(struct tw_worker *worker)
 
 // ---- draining -----------------------------------------------------------------------------------
 
+// Waits for nothing and nothing is on its way: neither in the library's buffer nor in the kernel's.
+static bool is_idle(const struct tw_conn *conn)
+{
+    int unread = 0;
+    return conn->requests_in_flight == 0 && conn->sock->input->size == 0 &&
+           ioctl(h2o_socket_get_fd(conn->sock), FIONREAD, &unread) == 0 && unread == 0;
+}
+
 // An idle HTTP/1 connection lingers until its timeout: end of file makes the library close it.
 // HTTP/2 connections have had their GOAWAY and leave by themselves.
 static void close_idle_connections(struct tw_worker *worker)
@@ -165,7 +174,7 @@ static void close_idle_connections(struct tw_worker *worker)
         struct tw_conn *conn = H2O_STRUCT_FROM_MEMBER(struct tw_conn, link, link);
         bool used_or_old = conn->requests > 0 ||
                            now_us - conn->accepted_us > UNUSED_CONNECTION_GRACE_US;
-        if (used_or_old && conn->requests_in_flight == 0 && conn->sock->input->size == 0)
+        if (!conn->is_http2 && used_or_old && is_idle(conn))
             shutdown(h2o_socket_get_fd(conn->sock), SHUT_RD);
     }
 }
