@@ -214,7 +214,7 @@ static void test_second_chance(void **state)
 {
     (void)state;
     struct tw_token_cache *cache = new_cache(128, 1 << 20);
-    char token[32];
+    char token[48];
     for (int i = 0; i < 32; i++) {
         snprintf(token, sizeof token, "till %d", i);
         put(cache, token, &forever);
