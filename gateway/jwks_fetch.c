@@ -285,15 +285,18 @@ struct tw_jwks_fetch *tw_jwks_fetch_start(struct event_base *base, const struct 
     if (!tw_http_get_check_ca(config->auth_jwks_ca_file, err, err_size))
         return NULL;
     struct tw_jwks_fetch *fetch = calloc(1, sizeof(*fetch));
-    snprintf(err, err_size, "cannot fetch keys: out of memory");
-    if (!fetch)
+    if (!fetch) {
+        snprintf(err, err_size, "cannot fetch keys: out of memory");
         return NULL;
+    }
     fetch->base = base;
     fetch->config = config;
     fetch->shared = shared;
     fetch->sources = calloc(config->n_issuers, sizeof(fetch->sources[0]));
     fetch->stats = calloc(config->n_issuers, sizeof(fetch->stats[0]));
     bool ok = fetch->sources && fetch->stats;
+    if (!ok)
+        snprintf(err, err_size, "cannot fetch keys: out of memory");
     for (size_t i = 0; ok && i < config->n_issuers; i++)
         ok = add_issuer(fetch, i, err, err_size);
     if (ok)

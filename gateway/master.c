@@ -307,27 +307,29 @@ static void dispose(struct master *master)
     tw_log_flush();
 }
 
+// Runs from the first fork to the last death; false with master->error.
+static bool run(struct master *master)
+{
+    log_listening(master);
+    if (!tw_supervise_start(master->supervisor)) {
+        snprintf(master->error, sizeof(master->error), "cannot start workers: %s", strerror(errno));
+        return false;
+    }
+    if (event_base_dispatch(master->base) != 0)
+        return fail(master, "the event loop has failed");
+    tw_log(TW_LEVEL_INFO, "stopped", "all workers have left");
+    return true;
+}
+
 int tw_master_run(const struct tw_config *config, const struct tw_route_table *routes)
 {
     struct master master = {.config = config, .routes = routes};
-    int code = 0;
     (void)signal(SIGPIPE, SIG_IGN);
     tw_log_open("master", -1, log_level(config));
     event_set_log_callback(on_libevent_log);
-    if (prepare(&master)) {
-        log_listening(&master);
-        if (!tw_supervise_start(master.supervisor))
-            snprintf(master.error, sizeof(master.error), "cannot start workers: %s",
-                     strerror(errno));
-        else if (event_base_dispatch(master.base) == 0)
-            tw_log(TW_LEVEL_INFO, "stopped", "all workers have left");
-        else
-            fail(&master, "the event loop has failed");
-    }
-    if (master.error[0] != '\0') {
+    bool done = prepare(&master) && run(&master);
+    if (!done)
         fprintf(stderr, "tillway: %s\n", master.error);
-        code = 1;
-    }
     dispose(&master);
-    return code;
+    return done ? 0 : 1;
 }

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+// metrics_text: the exact lines, sums over pages, one HELP and TYPE per name, whole histograms.
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "gateway/metrics_text.h"
+
+static const struct tw_route rows[] = {
+    {.method = TW_GET, .pattern = "/v1/things/{thingId}"},
+    {.method = TW_POST, .pattern = "/v1/things"},
+};
+static const struct tw_route_table routes = {rows, TW_COUNT(rows)};
+
+#define GET_THING "method=\"GET\",route=\"/v1/things/{thingId}\""
+
+// A view of two workers' pages and the master's, all at zero.
+static struct tw_metrics_view new_view(void)
+{
+    struct tw_metrics_view view = {
+        .shared = tw_shared_new(3, 1),
+        .n_pages = 3,
+        .routes = &routes,
+        .n_workers_alive = 2,
+        .start_unix_ms = 1795000000042,
+        .now_us = 9000000,
+    };
+    assert_non_null(view.shared);
+    return view;
+}
+
+// To be freed.
+static char *text_of(const struct tw_metrics_view *view)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    assert_non_null(out);
+    tw_metrics_text(view, out);
+    assert_int_equal(fclose(out), 0);
+    return text;
+}
+
+// The whole line must be there, once.
+static void expect_line(const struct tw_metrics_view *view, const char *line)
+{
+    char *text = text_of(view);
+    unsigned n = 0;
+    for (char *at = text; (at = strstr(at, line)) != NULL; at += strlen(line))
+        n += (at == text || at[-1] == '\n') && at[strlen(line)] == '\n';
+    if (n != 1)
+        fail_msg("%u times, not once: %s", n, line);
+    free(text);
+}
+
+static void expect_absent(const struct tw_metrics_view *view, const char *part)
+{
+    char *text = text_of(view);
+    assert_null(strstr(text, part));
+    free(text);
+}
+
+static void scalars_are_summed_over_pages(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    for (unsigned i = 0; i < 3; i++)
+        tw_metric_add(tw_shared_worker(view.shared, i), TW_METRIC_TOKENS_HIT, 10 + i);
+    expect_line(&view, "tillway_token_checks_total{result=\"cached\"} 33");
+    expect_line(&view, "tillway_token_checks_total{result=\"refused\"} 0");
+}
+
+static void gauges_may_be_negative_on_one_page(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    tw_metric_add(tw_shared_worker(view.shared, 0), TW_METRIC_CONNECTIONS_OPEN, 5);
+    tw_metric_add(tw_shared_worker(view.shared, 1), TW_METRIC_CONNECTIONS_OPEN, -2);
+    expect_line(&view, "tillway_connections 3");
+    tw_metric_add(tw_shared_worker(view.shared, 1), TW_METRIC_CONNECTIONS_OPEN, -4);
+    expect_line(&view, "tillway_connections -1");
+}
+
+static void facts_of_the_process(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    view.worker_restarts = 4;
+    expect_line(&view, "tillway_workers 2");
+    expect_line(&view, "tillway_worker_restarts_total 4");
+    expect_line(&view, "tillway_start_time_seconds 1795000000.042");
+}
+
+static void requests_by_route_and_class(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    tw_stats_request(tw_shared_worker(view.shared, 0), 1, 200, 100);
+    tw_stats_request(tw_shared_worker(view.shared, 1), 1, 204, 100);
+    tw_stats_request(tw_shared_worker(view.shared, 1), 1, 0, 100);
+    tw_stats_request(tw_shared_worker(view.shared, 1), 0, 404, 100);
+    expect_line(&view, "tillway_http_requests_total{" GET_THING ",status=\"2xx\"} 2");
+    expect_line(&view, "tillway_http_requests_total{" GET_THING ",status=\"abandoned\"} 1");
+    expect_line(&view, "tillway_http_requests_total{" GET_THING ",status=\"5xx\"} 0");
+    expect_line(&view, "tillway_http_requests_total{method=\"any\",route=\"unmatched\","
+                       "status=\"4xx\"} 1");
+    expect_line(&view, "tillway_http_requests_total{method=\"POST\",route=\"/v1/things\","
+                       "status=\"2xx\"} 0");
+}
+
+#define DURATION "tillway_http_request_duration_seconds"
+
+static void buckets_are_cumulative_and_closed_above(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    tw_stats_request(tw_shared_worker(view.shared, 0), 1, 200, 250); // a bound belongs to it
+    tw_stats_request(tw_shared_worker(view.shared, 1), 1, 200, 251);
+    tw_stats_request(tw_shared_worker(view.shared, 1), 1, 200, 3000000);
+    expect_line(&view, DURATION "_bucket{" GET_THING ",le=\"0.00025\"} 1");
+    expect_line(&view, DURATION "_bucket{" GET_THING ",le=\"0.0005\"} 2");
+    expect_line(&view, DURATION "_bucket{" GET_THING ",le=\"1\"} 2");
+    expect_line(&view, DURATION "_bucket{" GET_THING ",le=\"2.5\"} 2");
+    expect_line(&view, DURATION "_bucket{" GET_THING ",le=\"+Inf\"} 3");
+    expect_line(&view, DURATION "_count{" GET_THING "} 3");
+    expect_line(&view, DURATION "_sum{" GET_THING "} 3.000501");
+}
+
+static void key_sets_have_lines_only_for_uris(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    expect_absent(&view, "tillway_jwks");
+    struct tw_jwks_stats stats[] = {
+        {.issuer = 0, .fetches_ok = 2, .fetches_failed = 1, .last_ok_us = 7500000},
+        {.issuer = 3, .fetches_failed = 6},
+    };
+    view.jwks = stats;
+    view.n_jwks = TW_COUNT(stats);
+    expect_line(&view, "tillway_jwks_fetches_total{issuer=\"0\",result=\"ok\"} 2");
+    expect_line(&view, "tillway_jwks_fetches_total{issuer=\"3\",result=\"error\"} 6");
+    expect_line(&view, "tillway_jwks_age_seconds{issuer=\"0\"} 1.500000");
+    expect_absent(&view, "tillway_jwks_age_seconds{issuer=\"3\"}"); // never fetched
+}
+
+// Every sample stands under the TYPE of its own name, and no name is typed twice.
+static void every_name_is_described_once(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    char *text = text_of(&view), *rest = NULL;
+    char typed[64][96];
+    size_t n = 0;
+    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (strncmp(line, "# HELP ", 7) == 0)
+            continue;
+        if (strncmp(line, "# TYPE ", 7) == 0) {
+            assert_true(n < TW_COUNT(typed));
+            snprintf(typed[n], sizeof(typed[n]), "%.*s", (int)strcspn(line + 7, " "), line + 7);
+            for (size_t i = 0; i < n; i++)
+                assert_string_not_equal(typed[i], typed[n]);
+            n++;
+            continue;
+        }
+        assert_true(n > 0);
+        assert_int_equal(strncmp(line, typed[n - 1], strlen(typed[n - 1])), 0);
+    }
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(scalars_are_summed_over_pages),
+        cmocka_unit_test(gauges_may_be_negative_on_one_page),
+        cmocka_unit_test(facts_of_the_process),
+        cmocka_unit_test(requests_by_route_and_class),
+        cmocka_unit_test(buckets_are_cumulative_and_closed_above),
+        cmocka_unit_test(key_sets_have_lines_only_for_uris),
+        cmocka_unit_test(every_name_is_described_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
