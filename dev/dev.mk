@@ -6,7 +6,7 @@ ISSUER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
     -Werror -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 ISSUER_PACKAGES := libevent jansson libjwt libcrypto
 
-.PHONY: run dev-up dev-down token
+.PHONY: run dev-up dev-down token dev-programs
 
 # It stands alone: nothing of the gateway is linked in. pkg-config is asked only when it is built,
 # because this file is also read where nothing is installed yet.
@@ -14,6 +14,10 @@ build/tillway-issuer: dev/issuer.c dev/dev.mk
 	@mkdir -p $(@D)
 	$(CC) $(ISSUER_CFLAGS) $$(pkg-config --cflags $(ISSUER_PACKAGES)) $< -o $@ -pie \
 	    -Wl,-z,relro,-z,now $$(pkg-config --libs $(ISSUER_PACKAGES))
+
+# What dev/run.sh and dev/up.sh ask for before they start anything.
+dev-programs: build build/tillway-issuer
+	@:
 
 run:
 	@dev/run.sh

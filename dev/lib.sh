@@ -5,7 +5,7 @@
 # given to somebody else since is never mistaken for our process.
 
 say() {
-    printf 'tillway: %s\n' "$*" >&2
+    printf 'tillway: %s\n' "$*" >&2 || true
 }
 
 fail() {

@@ -12,6 +12,7 @@ finish() {
     local status=$?
     trap '' INT TERM HUP # a second Ctrl-C must not cut the stopping short
     trap - EXIT
+    set +e # nor must a terminal that has gone
     [ "${#started[@]}" -eq 0 ] || say "stopping"
     stop_started
     exit "$status"

@@ -67,14 +67,14 @@ check_ports() {
     done
 }
 
-# Installs what is missing and builds, unless TILLWAY_PREPARED says that somebody did.
+# Installs what is missing, and builds.
 prepare() {
     local overrides=''
     "$here/install.sh" build run
     # Variables of the command line go on to this make; its parent's job slots do not.
     [[ ${MAKEFLAGS:-} != *' -- '* ]] || overrides=" -- ${MAKEFLAGS#* -- }"
     env -u MAKELEVEL -u MFLAGS -u CONFIG "MAKEFLAGS=$overrides" \
-        make --no-print-directory -C "$root" -j"$(nproc)" build build/tillway-issuer >&2 ||
+        make --no-print-directory -C "$root" dev-programs >&2 ||
         fail "the build failed"
 }
 
