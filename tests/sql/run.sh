@@ -29,7 +29,7 @@ export PGOPTIONS="-c search_path=$schema -c client_min_messages=warning -c jit=o
 for migration in "$db"/migrations/*.sql; do
     sql -1 -f "$migration" || exit 1
 done
-for query in "$db"/queries/*.sql; do
+for query in $(grep -lE '^-- lane: (fast|write|slow)$' "$db"/queries/*.sql); do
     echo "PREPARE $(basename "$query" .sql) AS"
     cat "$query"
     echo ';'
@@ -106,6 +106,29 @@ test_crossing_baskets() {
         expect "SELECT count(*) FROM outcome WHERE store = 'cross' AND verdict = 'recorded'" 800
 }
 
+# The same new keys at the same time, each client in its own order. Clients agree on the keys by the
+# clock, so that most of them are new and wanted by several at once.
+test_crossing_keys() {
+    cat >"$work/s.sql" <<'SQL'
+INSERT INTO outcome
+SELECT 'keys', verdict, transaction_id::text FROM (
+    SELECT array_agg(gen_random_uuid()) AS ids, array_agg('user'::text) AS scopes,
+           array_agg('crossing ' || floor(extract(epoch FROM clock_timestamp()) * 50) || ' ' || n
+                     ORDER BY random()) AS keys,
+           array_agg('\x01'::bytea) AS fingerprints, array_agg('keys'::text) AS stores,
+           array_agg('r' || :client_id) AS registers, array_agg('cash'::text) AS cash,
+           array_agg(NULL::timestamptz) AS times, array_agg(NULL::int8) AS totals
+      FROM generate_series(1, 12) n) s, (
+    SELECT array_agg(n) AS sales, array_agg(test_id(19)) AS products, array_agg(1000::int8) AS quantities,
+           array_agg(0::int8) AS discounts FROM generate_series(1, 12) n) l,
+    record_sales(ids, scopes, keys, fingerprints, stores, registers, cash, times, cash, totals,
+                 sales, products, quantities, discounts, '{}', '{}', '{}', '{}', 'EUR', true, 'UTC', 0);
+SQL
+    bench 8 60 "$work/s.sql" &&
+        expect "SELECT string_agg(DISTINCT verdict, ' ' ORDER BY verdict) FROM outcome WHERE store = 'keys'" \
+            'recorded replayed'
+}
+
 # Batches with everything in random order: stores, registers, products, and keys from a small set,
 # so that duplicates, replays, mismatches, shortages and unknown products all meet.
 test_crossing_batches() {
@@ -174,7 +197,7 @@ UPDATE inventory SET stock_milli = 10000 WHERE store_id LIKE 'mixed_' AND produc
 INSERT INTO inventory_movements (store_id, product_id, quantity_milli, kind, principal)
 SELECT store_id, product_id, stock_milli, 'count', 'test' FROM inventory;
 SQL
-for name in last_item same_key same_id crossing_baskets crossing_batches invariants; do
+for name in last_item same_key same_id crossing_baskets crossing_keys crossing_batches invariants; do
     "test_$name" >"$work/out" 2>&1
     report "concurrent: $name" $?
 done
