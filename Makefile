@@ -3,7 +3,8 @@
 # in dev/dev.mk. Every command installs the Debian packages that it needs and says so.
 
 MAKEFLAGS += --no-print-directory
-INNER = $(MAKE) -f build.mk -j2 $(if $(H2O),H2O=$(H2O))
+# Two jobs, unless the caller has brought job slots of its own.
+INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) $(if $(H2O),H2O=$(H2O))
 
 .PHONY: build test unit e2e asan lint format format-check docs docs-check bench image prove-h2o fuzz clean help
 .DEFAULT_GOAL := build
