@@ -289,7 +289,7 @@ A cashier's token, good for 12 hours (others: make token ROLE=manager STORE=main
 $token
 
 Sell two bottles of water:
-curl -i http://127.0.0.1:$http_port/v1/transactions \\
+curl -sSi http://127.0.0.1:$http_port/v1/transactions \\
   -H 'Authorization: Bearer $token' \\
   -H 'Content-Type: application/json' \\
   -H 'Idempotency-Key: $key' \\

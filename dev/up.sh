@@ -22,6 +22,8 @@ already_up() {
 make_directories
 lock
 if already_up; then
+    start_postgres # either may have been stopped, or died
+    start_issuer
     wait_ready || fail "it runs but is not ready: see $var/log/gateway.log, or make dev-down"
     say "already up"
     print_welcome
