@@ -219,6 +219,7 @@ struct tw_supervisor *tw_supervise_new(const struct tw_supervisor_setup *setup)
     if (!supervisor)
         return NULL;
     supervisor->setup = *setup;
+    supervisor->last_tick_us = tw_now_us();
     supervisor->slots = calloc(setup->n_workers, sizeof(supervisor->slots[0]));
     supervisor->lives = calloc(setup->n_workers, sizeof(supervisor->lives[0]));
     supervisor->pause_timer = evtimer_new(setup->base, on_pause_end, supervisor);
@@ -343,7 +344,7 @@ void tw_supervise_tick(struct tw_supervisor *supervisor)
 {
     uint64_t now = tw_now_us();
     // A stopped process group or a paused machine: the workers could not beat either.
-    if (supervisor->last_tick_us != 0 && now - supervisor->last_tick_us > LATE_TICK_US)
+    if (now - supervisor->last_tick_us > LATE_TICK_US)
         supervisor->watch_from_us = now;
     supervisor->last_tick_us = now;
     for (unsigned i = 0; i < supervisor->setup.n_workers; i++) {

@@ -8,6 +8,7 @@
 //   exit N       leave with code N             signal N   raise a signal
 //   spin         never turn the loop again     ready N    say these TW_READY_* bits
 //   stubborn     ignore being told to drain    metrics    set one gauge and one counter to 7
+//   linger       when told to drain, close the listening sockets but stay
 //   kid I N      report N unknown key ids      keys I     generation and text of a key set
 // TILLWAY_HARNESS_START=die: leave with code 3 at once; =unready: say no bits; =mute: never turn.
 // Not for: anything else. Blocking reads and asserts are fine here.
@@ -29,6 +30,7 @@ struct worker {
     const struct tw_heritage *heritage;
     struct tw_worker_page *page;
     bool stubborn;
+    bool linger;
     bool draining;
 };
 
@@ -88,6 +90,8 @@ static void obey(struct worker *worker, const char *line, FILE *out)
         atomic_store(&worker->page->ready, a);
     if (strcmp(word, "stubborn") == 0)
         worker->stubborn = true;
+    if (strcmp(word, "linger") == 0)
+        worker->linger = true;
     if (strcmp(word, "metrics") == 0) {
         tw_metric_set(worker->page, TW_METRIC_CONNECTIONS_OPEN, 7);
         tw_metric_set(worker->page, TW_METRIC_CONNECTIONS_ACCEPTED, 7);
@@ -115,12 +119,24 @@ static void serve_one(struct worker *worker, int listen_fd)
     fclose(stream);
 }
 
+static void linger(const struct worker *worker)
+{
+    for (size_t i = 0; i < worker->heritage->config->n_listens; i++)
+        close(worker->heritage->listen_fds[i]);
+    for (;;) {
+        atomic_store(&worker->page->heartbeat_us, tw_now_us());
+        poll(NULL, 0, 50);
+    }
+}
+
 static void hear_master(struct worker *worker)
 {
     struct tw_ipc_message message;
     enum tw_ipc_read got = tw_ipc_read(worker->heritage->ipc_fd, &message);
-    if (got == TW_IPC_READ_CLOSED ||
-        (got == TW_IPC_READ_MESSAGE && message.kind == TW_IPC_DRAIN && !worker->stubborn))
+    bool told = got == TW_IPC_READ_MESSAGE && message.kind == TW_IPC_DRAIN;
+    if (told && worker->linger)
+        linger(worker);
+    if (got == TW_IPC_READ_CLOSED || (told && !worker->stubborn))
         worker->draining = true;
 }
 

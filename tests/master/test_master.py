@@ -112,6 +112,8 @@ def test_a_paused_process_group_is_not_taken_for_stuck(start):
     g = start(workers=1)
     os.killpg(g.pid, signal.SIGSTOP)
     time.sleep(6)
+    g.process.send_signal(signal.SIGCONT)
+    time.sleep(1)  # the master sees the old heartbeat
     os.killpg(g.pid, signal.SIGCONT)
     time.sleep(1)
     assert g.events("worker_stuck") == []
@@ -138,13 +140,21 @@ def test_worker_holds_only_what_is_its_own(start):
         fds.remove(connection)
         # 0 to 2, two listening sockets, the ipc end, and the log's own descriptor if it has one.
         assert len(fds) in (6, 7), fds
-    # The master opens descriptors for the admin's clients: later workers must not inherit them.
-    with socket.create_connection(("127.0.0.1", int(g.admin.rsplit(":", 1)[1]))):
-        time.sleep(0.1)
-        os.kill(g.pids()[0], signal.SIGKILL)
-        os.kill(g.pids()[1], signal.SIGKILL)
-        assert eventually(lambda: len(g.events("worker_started")) == 4)
-        assert len(g.command("fds").split()) in (8, 9)
+    # The master has descriptors for the admin's clients, below and above those of a new worker.
+    address = ("127.0.0.1", int(g.admin.rsplit(":", 1)[1]))
+    clients = [socket.create_connection(address) for _ in range(8)]
+    for client in clients:
+        client.sendall(b"GET /livez HTTP/1.1\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+    for client in clients[:6]:
+        client.close()
+    time.sleep(0.2)
+    for pid in g.pids().values():
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: len(g.events("worker_started")) == 4)
+    assert len(g.command("fds").split()) in (8, 9)
+    for client in clients[6:]:
+        client.close()
 
 
 # P5
@@ -172,6 +182,17 @@ def test_who_does_not_leave_is_killed_after_the_timeout(start):
     assert g.wait() == (0, "")
     assert 1.9 < time.monotonic() - begin < 3
     assert "killed by signal 9" in g.events("worker_exited")[0]["message"]
+
+
+def test_connections_are_refused_while_workers_drain(start):
+    g = start(workers=1, extra="shutdown: {drain_timeout: 5s}")
+    g.command("linger")
+    g.process.terminate()
+    assert eventually(lambda: g.events("draining"))
+    time.sleep(0.2)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", g.http[0]), 1)
+    assert g.process.poll() is None
 
 
 def test_second_sigint_is_immediate(start):
