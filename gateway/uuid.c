@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/uuid.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -18,8 +19,10 @@ static void reserve_fill(void)
     size_t filled = 0;
     while (filled < RESERVE_BYTES) {
         ssize_t n = getrandom(reserve.bytes + filled, RESERVE_BYTES - filled, 0);
+        if (n < 0 && errno == EINTR)
+            continue; // may happen above 256 bytes
         if (n < 0)
-            abort(); // EINTR cannot happen for a blocking read below 256 bytes; else: no randomness
+            abort(); // no randomness, no service
         filled += (size_t)n;
     }
     reserve.used = 0;

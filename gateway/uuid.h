@@ -22,7 +22,8 @@ void tw_uuid_format(const struct tw_uuid *uuid, char out[TW_UUID_TEXT_LEN]);
 // (74 random bits), roughly ordered by time.
 struct tw_uuid tw_uuid_v7(int64_t unix_ms);
 
-// Cryptographic random bytes from a per-process reserve (one system call for many); fork-aware.
+// At most 4096 cryptographic random bytes, from a per-process reserve (one system call for many);
+// fork-aware.
 void tw_random(void *out, size_t n);
 
 #endif
