@@ -147,7 +147,9 @@ static struct tw_verdict fail_sale(struct tw_req *req, const struct tw_rows *row
 static struct tw_verdict sale_create_3_recorded(struct tw_req *req,
                                                 const struct tw_db_result *result)
 {
-    if (result->status != TW_OK || tw_rows_count(result->rows) != 1)
+    if (result->status == TW_ALREADY_EXISTS) // two keys for one till-made id, at the same moment
+        return tw_fail(req, TW_OVERLOADED, "This transactionId is being recorded. Send it again.");
+    if (tw_rows_count(result->rows) != 1)
         return tw_fail(req, TW_INTERNAL, NULL);
     struct tw_str verdict = tw_row_str(result->rows, 0, COL_VERDICT);
     if (tw_str_eq(verdict, TW_STR("recorded")))
