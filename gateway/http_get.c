@@ -2,7 +2,6 @@
 #include "gateway/http_get.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
@@ -148,19 +147,8 @@ static const char *broken_name(int broken)
     }
 }
 
-// The text of an errno that tells of the network; NULL for one that may be a leftover.
-static const char *network_error(int error)
-{
-    static const int telling[] = {ECONNREFUSED, ECONNRESET,    EHOSTUNREACH,
-                                  ENETUNREACH,  EADDRNOTAVAIL, ETIMEDOUT};
-    for (size_t i = 0; i < TW_COUNT(telling); i++)
-        if (error == telling[i])
-            return strerror(error);
-    return NULL;
-}
-
-// Why there is no answer, from the most telling source to the least. `error` is errno's value.
-static void explain(struct tw_http_get *get, int error)
+// Why there is no answer, from the most telling source to the least.
+static void explain(struct tw_http_get *get)
 {
     int dns = bufferevent_socket_get_dns_error(get->stream);
     long verify = get->ssl ? SSL_get_verify_result(get->ssl) : X509_V_OK;
@@ -171,8 +159,8 @@ static void explain(struct tw_http_get *get, int error)
         fail(get, "certificate refused: %s", X509_verify_cert_error_string(verify));
     else if (tls != 0 && ERR_reason_error_string(tls))
         fail(get, "TLS: %s", ERR_reason_error_string(tls));
-    else if (get->broken < 0 && network_error(error))
-        fail(get, "the connection failed: %s", network_error(error));
+    else if (get->broken < 0) // libevent has lost the errno by now
+        fail(get, "cannot connect to %s port %d", get->host, port_of(get));
     else
         fail(get, "%s", broken_name(get->broken));
 }
@@ -219,12 +207,11 @@ static void take_body(struct tw_http_get *get, struct evhttp_request *req)
 static void on_response(struct evhttp_request *req, void *arg)
 {
     struct tw_http_get *get = arg;
-    int error = errno; // the socket's, as libevent leaves it
     int code = req ? evhttp_request_get_response_code(req) : 0;
     if (get->over)
         return;
     if (code == 0 || get->broken >= 0)
-        explain(get, error);
+        explain(get);
     else if (code != HTTP_OK)
         fail(get, "answered %d", code);
     else

@@ -151,7 +151,7 @@ def test_nobody_listens(start):
         pass
     g = start(gone.yaml(), workers=1)
     assert eventually(lambda: len(failures(g)) >= 2)
-    assert "Connection refused" in failures(g)[0]
+    assert "cannot connect to 127.0.0.1 port" in failures(g)[0]
     assert g.get("/livez")[0] == 200
 
 
