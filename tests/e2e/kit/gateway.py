@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway as a process: started on free ports, watched, stopped, and its log judged."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import httpx
+
+from kit.processes import (BINARY, clean_environment, children, eventually, group_members,
+                           is_alive, spawn)
+
+SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:")
+STOP_TIMEOUT_S = 20
+
+
+def deep_merge(base, more):
+    """Key by key; None removes a key."""
+    out = dict(base)
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(out.get(key), dict):
+            out[key] = deep_merge(out[key], value)
+        elif value is None:
+            out.pop(key, None)
+        else:
+            out[key] = value
+    return out
+
+
+class Gateway:
+    """g = Gateway(directory, config).start(); g.http, g.https, g.admin are ports. g.stop() judges."""
+
+    _count = 0
+
+    def __init__(self, directory, config, env=None, files=()):
+        Gateway._count += 1
+        self._base = os.path.join(directory, "gateway-%d" % Gateway._count)
+        self.log_path = self._base + ".log"
+        self.stderr_path = self._base + ".stderr"
+        self.config_path = self._base + ".yaml"
+        with open(self.config_path, "w", encoding="utf-8") as f:
+            json.dump(config, f, indent=1)  # JSON is YAML
+        os.chmod(self.config_path, 0o600)
+        self._arguments = ["-c", self.config_path]
+        for path in files:
+            self._arguments += ["-c", path]
+        self._env = clean_environment(**(env or {}))
+        self.process = None
+        self._marks = {}
+        self.expect_stderr = ""  # a pattern of lines that may stand on stderr
+
+    # ---- life -----------------------------------------------------------------------------------
+
+    def spawn(self):
+        with open(self.log_path, "ab") as log, open(self.stderr_path, "ab") as err:
+            self.process = spawn([BINARY, *self._arguments], stdout=log, stderr=err, env=self._env)
+        self.pid = self.process.pid
+        return self
+
+    def start(self, until="ready"):
+        """until: "ready" (/readyz is 200), or "live" (it listens)."""
+        self.spawn()
+        eventually(lambda: self.events("listening") or self.process.poll() is not None,
+                   20, what="the gateway listens")
+        assert self.process.poll() is None, "the gateway has gone: " + self.stderr()
+        urls = self.events("listening")[-1]["message"].split()
+        ports = [int(url.rsplit(":", 1)[1].strip("/")) for url in urls if url != "admin"]
+        schemes = [url.partition(":")[0] for url in urls if url != "admin"]
+        self.admin = ports[-1]
+        self.http = next((p for p, s in zip(ports, schemes[:-1]) if s == "http"), None)
+        self.https = next((p for p, s in zip(ports, schemes[:-1]) if s == "https"), None)
+        self._admin_client = httpx.Client(base_url="http://127.0.0.1:%d" % self.admin,
+                                          trust_env=False, timeout=10)
+        if until == "ready":
+            eventually(lambda: self.is_ready(), 20, what="/readyz is 200")
+        return self
+
+    def terminate(self):
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout_s=STOP_TIMEOUT_S):
+        return self.process.wait(timeout_s)
+
+    def stop(self):
+        """SIGTERM if it still runs, then everything that must hold after every test."""
+        if self.process is None:
+            return
+        try:
+            if self.process.poll() is None:
+                self.terminate()
+            code = self.wait()
+            assert code == 0, "exit code %d: %s" % (code, self.stderr())
+            eventually(lambda: not group_members(self.pid), 10, what="no process is left")
+            self.judge()
+        except subprocess.TimeoutExpired:
+            raise AssertionError("the gateway does not stop on SIGTERM") from None
+        finally:
+            self.kill()
+
+    def kill(self):
+        """Whatever is left, without judgement."""
+        if self.process is None:
+            return
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        self._close_client()
+        self.process = None
+
+    def _close_client(self):
+        client = getattr(self, "_admin_client", None)
+        if client:
+            client.close()
+
+    # ---- what it writes -------------------------------------------------------------------------
+
+    def stderr(self):
+        with open(self.stderr_path, encoding="utf-8", errors="replace") as f:
+            return f.read()
+
+    def log_text(self):
+        with open(self.log_path, encoding="utf-8") as f:
+            return f.read()
+
+    def mark(self):
+        """What is written from now on is what recent() shows."""
+        self._marks = {path: os.path.getsize(path) for path in (self.log_path, self.stderr_path)}
+
+    def recent(self, n=40):
+        """{name: last lines} since mark(), for a failed test's report."""
+        out = {}
+        for name, path in (("log", self.log_path), ("stderr", self.stderr_path)):
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as f:
+                    f.seek(self._marks.get(path, 0))
+                    out[name] = "".join(f.readlines()[-n:])
+        return {name: text for name, text in out.items() if text}
+
+    def lines(self):
+        """Every whole line of the log, parsed; a line that is no JSON object fails."""
+        out = []
+        for line in self.log_text().splitlines(True):
+            if not line.endswith("\n"):
+                continue
+            parsed = json.loads(line)
+            assert isinstance(parsed, dict), line
+            out.append(parsed)
+        return out
+
+    def events(self, name):
+        return [line for line in self.lines() if line.get("event") == name]
+
+    def accesses(self, **wanted):
+        return [line for line in self.lines() if line.get("kind") == "access" and
+                all(line.get(k) == v for k, v in wanted.items())]
+
+    def judge(self):
+        """Every line is JSON, none holds a token, no sanitizer has spoken, stderr is silent."""
+        self.lines()
+        text, err = self.log_text(), self.stderr()
+        assert "eyJ" not in text and "eyJ" not in err, "a token stands in the log"
+        assert not SANITIZER.search(err), err[:8000]
+        left = [line for line in err.splitlines()
+                if not (self.expect_stderr and re.search(self.expect_stderr, line))]
+        assert not left, "stderr: %s" % "\n".join(left)[:4000]
+
+    # ---- workers --------------------------------------------------------------------------------
+
+    def workers(self):
+        """{index: pid} of the living workers, as the log and the kernel know them."""
+        pids = {}
+        for line in self.events("worker_started"):
+            index, pid = re.match(r"worker (\d+) started with pid (\d+)", line["message"]).groups()
+            pids[int(index)] = int(pid)
+        mine = children(self.pid)
+        return {index: pid for index, pid in pids.items() if pid in mine and is_alive(pid)}
+
+    # ---- the admin port -------------------------------------------------------------------------
+
+    def get_admin(self, path):
+        for _ in range(2):  # the server may have closed an idle connection meanwhile
+            try:
+                return self._admin_client.get(path)
+            except httpx.RemoteProtocolError:
+                pass
+        return self._admin_client.get(path)
+
+    def is_ready(self):
+        return self.get_admin("/readyz").status_code == 200
+
+    def unready_reasons(self):
+        return self.get_admin("/readyz").json()["reasons"]
+
+    def metrics(self):
+        """{'name{labels}': value}"""
+        samples = {}
+        for line in self.get_admin("/metrics").text.splitlines():
+            if line and not line.startswith("#"):
+                name, value = line.rsplit(" ", 1)
+                samples[name] = float(value)
+        return samples
+
+    # ---- clients --------------------------------------------------------------------------------
+
+    def connect(self, timeout_s=10):
+        return socket.create_connection(("127.0.0.1", self.http), timeout_s)
+
+
+def since_ms(began):
+    return (time.monotonic() - began) * 1000
