@@ -37,9 +37,12 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/statements.o $(BUILD
 LIBRARY_OBJECTS := $(filter-out $(BUILD)/obj/gateway/main.o,$(OBJECTS))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
+# The master with a worker that does as it is told (tests/master).
+HARNESS := $(BUILD)/master-harness
+
 .PHONY: binary unit objects
 binary: $(BUILD)/tillway
-unit: $(UNIT)
+unit: $(UNIT) $(HARNESS)
 objects: $(OBJECTS)
 
 $(BUILD)/h2o/flags.mk: deps/h2o/build.sh deps/h2o/SHA256SUMS $(wildcard deps/h2o/patches/*)
@@ -78,4 +81,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libtillway.a
 	@echo "  CC $<"
 	@$(CC) $(CFLAGS) $(H2O_CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ -lcmocka $(H2O_LIBS) $(LIBS)
 
--include $(OBJECTS:.o=.d) $(addsuffix .d,$(UNIT))
+$(HARNESS): tests/master/harness.c $(BUILD)/libtillway.a
+	@echo "  CC $<"
+	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ $(LIBS)
+
+-include $(OBJECTS:.o=.d) $(HARNESS).d $(addsuffix .d,$(UNIT))

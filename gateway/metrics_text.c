@@ -2,10 +2,7 @@
 #include "gateway/metrics_text.h"
 
 #include <inttypes.h>
-
-#ifndef TW_VERSION
-#define TW_VERSION "dev"
-#endif
+#include "gateway/version.h"
 
 enum kind { COUNTER, GAUGE };
 
