@@ -61,6 +61,7 @@ drop_in_dir=/etc/postgresql-common/createcluster.d
 drop_in=$drop_in_dir/zz-tillway.conf
 remove_drop_in() {
     "${as_root[@]}" rm -f -- "$drop_in"
+    "${as_root[@]}" rmdir --ignore-fail-on-non-empty -- "$drop_in_dir" || true
 }
 
 printf 'tillway: installing %d Debian %s: %s\n' "$count" "$noun" "${missing[*]}" >&2
