@@ -31,6 +31,7 @@ void tw_reference_metrics(FILE *out)
         {"HISTOGRAM", "tillway_http_request_duration_seconds", "method, route",
          "Time from a complete request to the end of its answer."},
         {"COUNTER", "tillway_jwks_fetches_total", "issuer, result", "Fetches of key sets."},
+        {"GAUGE", "tillway_jwks_age_seconds", "issuer", "Time since the last good fetch."},
         {"GAUGE", "tillway_workers", "", "Worker processes alive."},
         {"COUNTER", "tillway_worker_restarts_total", "", "Workers that were replaced."},
         {"GAUGE", "tillway_start_time_seconds", "", "When the master started, in Unix time."},
