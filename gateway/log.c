@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +24,7 @@ static struct {
     enum tw_level level;
     int fd;
     bool is_pipe;
+    bool may_block; // writing to `fd` waits for its reader unless it is asked first
     uint64_t dropped;
     size_t used;
     int64_t stamp_second; // the access log's clock: formatted once per second
@@ -30,16 +33,23 @@ static struct {
 } out = {.process = "tillway", .worker = -1, .level = TW_LEVEL_INFO, .fd = STDOUT_FILENO};
 
 // Standard output is shared with whoever started us: making it non-blocking would change it for
-// them too. A pipe or terminal is therefore opened anew, which gives a description of our own.
-static int own_output(bool *is_pipe)
+// them too. A pipe or terminal is therefore opened anew, which gives a description of our own. What
+// cannot be opened anew, such as a socket or another user's pipe, is asked before each write.
+static void own_output(void)
 {
     struct stat st;
-    *is_pipe = false;
-    if (fstat(STDOUT_FILENO, &st) != 0 || S_ISREG(st.st_mode))
-        return STDOUT_FILENO;
+    out.fd = STDOUT_FILENO;
+    out.is_pipe = out.may_block = false;
+    if (fstat(STDOUT_FILENO, &st) != 0)
+        return;
+    if (S_ISREG(st.st_mode)) {
+        (void)fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_APPEND);
+        return;
+    }
     int fd = open("/proc/self/fd/1", O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    *is_pipe = !S_ISCHR(st.st_mode);
-    return fd >= 0 ? fd : STDOUT_FILENO; // a socket cannot be opened anew
+    out.is_pipe = !S_ISCHR(st.st_mode);
+    out.may_block = fd < 0;
+    out.fd = fd >= 0 ? fd : STDOUT_FILENO;
 }
 
 void tw_log_open(const char *process, int worker, enum tw_level level)
@@ -51,12 +61,7 @@ void tw_log_open(const char *process, int worker, enum tw_level level)
     out.level = level;
     out.used = 0; // lines of the parent are the parent's to write
     out.dropped = 0;
-    out.fd = own_output(&out.is_pipe);
-    if (out.fd == STDOUT_FILENO) {
-        struct stat st;
-        if (fstat(STDOUT_FILENO, &st) == 0 && S_ISREG(st.st_mode))
-            (void)fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_APPEND);
-    }
+    own_output();
 }
 
 static void drop_lines(const char *p, size_t n)
@@ -68,7 +73,7 @@ static void drop_lines(const char *p, size_t n)
 // How much of the n bytes at p goes out in one write: everything, or whole lines up to PIPE_BUF.
 static size_t portion(const char *p, size_t n)
 {
-    if (!out.is_pipe || n <= LINE_BYTES)
+    if (n <= LINE_BYTES || !(out.is_pipe || out.may_block))
         return n;
     size_t end = LINE_BYTES;
     while (end > 0 && p[end - 1] != '\n')
@@ -76,12 +81,27 @@ static size_t portion(const char *p, size_t n)
     return end > 0 ? end : n;
 }
 
+// As write(2), but never waits. A pipe that is ready takes a portion without waiting, unless
+// another process fills it up in between.
+static ssize_t write_now(const char *p, size_t n)
+{
+    if (out.may_block) {
+        struct pollfd ready = {.fd = out.fd, .events = POLLOUT};
+        ssize_t sent = send(out.fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent >= 0 || errno != ENOTSOCK)
+            return sent;
+        if (poll(&ready, 1, 0) <= 0)
+            return 0;
+    }
+    return write(out.fd, p, n);
+}
+
 void tw_log_flush(void)
 {
     size_t done = 0;
     while (done < out.used) {
         size_t n = portion(out.buffer + done, out.used - done);
-        ssize_t written = write(out.fd, out.buffer + done, n);
+        ssize_t written = write_now(out.buffer + done, n);
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
@@ -147,6 +167,33 @@ static void line_end(struct tw_json *line)
     out.used += line->n + 1;
 }
 
+// ---- fields -------------------------------------------------------------------------------------
+
+// The place at or before p[n] where a character begins.
+static size_t boundary(const char *p, size_t n)
+{
+    size_t at = n;
+    while (at > 0 && n - at < 3 && ((unsigned char)p[at] & 0xC0) == 0x80)
+        at--;
+    return at;
+}
+
+// As much of `value` as takes at most `max` bytes in JSON: fields of bounded size make lines that
+// fit, so that no request can write itself out of the log.
+static struct tw_str cut(struct tw_str value, size_t max)
+{
+    size_t escaped = 0;
+    if (value.n <= max / 6) // \u001f is the longest escape
+        return value;
+    for (size_t i = 0; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+        escaped += c < 0x20 || c == 0x7f ? 6 : c == '"' || c == '\\' ? 2 : 1;
+        if (escaped > max)
+            return (struct tw_str){value.p, boundary(value.p, i)};
+    }
+    return value;
+}
+
 void tw_log(enum tw_level level, const char *event, const char *fmt, ...)
 {
     if (level < out.level)
@@ -156,22 +203,24 @@ void tw_log(enum tw_level level, const char *event, const char *fmt, ...)
     va_start(args, fmt);
     int n = vsnprintf(message, sizeof(message), fmt, args);
     va_end(args);
-    size_t length = n < 0 ? 0 : (size_t)n < sizeof(message) ? (size_t)n : sizeof(message) - 1;
+    size_t length = n < 0 ? 0 : (size_t)n;
+    if (length >= sizeof(message))
+        length = boundary(message, sizeof(message) - 2);
 
     struct tw_json line = line_begin(level, TW_STR("event"));
     TW_JSON_STR(&line, "event", tw_str_of(event));
     tw_json_key(&line, TW_STR("message"));
-    tw_json_str_untrusted(&line, (struct tw_str){message, length});
+    tw_json_str_untrusted(&line, cut((struct tw_str){message, length}, 3500));
     line_end(&line);
     tw_log_flush();
 }
 
-static void put_optional(struct tw_json *line, struct tw_str key, struct tw_str value)
+static void put_optional(struct tw_json *line, struct tw_str key, struct tw_str value, size_t max)
 {
     if (value.n == 0)
         return;
     tw_json_key(line, key);
-    tw_json_str_untrusted(line, (struct tw_str){value.p, value.n < 512 ? value.n : 512});
+    tw_json_str_untrusted(line, cut(value, max));
 }
 
 void tw_log_access(const struct tw_log_access *entry)
@@ -179,17 +228,18 @@ void tw_log_access(const struct tw_log_access *entry)
     if (out.level > TW_LEVEL_INFO)
         return;
     struct tw_json line = line_begin(TW_LEVEL_INFO, TW_STR("access"));
-    put_optional(&line, TW_STR("requestId"), entry->request_id);
-    put_optional(&line, TW_STR("method"), entry->method);
-    put_optional(&line, TW_STR("path"), entry->path);
-    put_optional(&line, TW_STR("route"), entry->route);
+    // The limits and some 300 bytes for keys and numbers stay below LINE_BYTES.
+    put_optional(&line, TW_STR("requestId"), entry->request_id, 64);
+    put_optional(&line, TW_STR("method"), entry->method, 32);
+    put_optional(&line, TW_STR("path"), entry->path, 2000);
+    put_optional(&line, TW_STR("route"), entry->route, 256);
     TW_JSON_I64(&line, "status", entry->http_status);
-    put_optional(&line, TW_STR("code"), entry->code);
+    put_optional(&line, TW_STR("code"), entry->code, 64);
     TW_JSON_I64(&line, "bytes", (int64_t)entry->bytes_sent);
     TW_JSON_I64(&line, "durationUs", (int64_t)entry->duration_us);
-    put_optional(&line, TW_STR("protocol"), entry->protocol);
-    put_optional(&line, TW_STR("peer"), entry->peer);
-    put_optional(&line, TW_STR("sub"), entry->subject);
-    put_optional(&line, TW_STR("traceparent"), entry->traceparent);
+    put_optional(&line, TW_STR("protocol"), entry->protocol, 16);
+    put_optional(&line, TW_STR("peer"), entry->peer, 64);
+    put_optional(&line, TW_STR("sub"), entry->subject, 512);
+    put_optional(&line, TW_STR("traceparent"), entry->traceparent, 128);
     line_end(&line);
 }
