@@ -62,6 +62,9 @@ bool tw_shared_keys_publish(struct tw_shared *shared, size_t issuer, struct tw_s
         return false;
     struct key_slot *slot = &shared->keys[issuer];
     uint64_t next = atomic_load_explicit(&slot->generation, memory_order_relaxed) + 1;
+    // A reader that meets the new bytes must also find that its generation has gone: without the
+    // fence a processor with weak ordering may show it the bytes first.
+    atomic_thread_fence(memory_order_release);
     memcpy(slot->copies[next & 1].text, jwks.p, jwks.n);
     atomic_store_explicit(&slot->copies[next & 1].size, jwks.n, memory_order_relaxed);
     atomic_store_explicit(&slot->generation, next, memory_order_release);
