@@ -32,8 +32,8 @@ static bool run_text(PGconn *pg, const char *sql, const char *what)
 static PGresult *run(PGconn *pg, enum tw_stmt stmt, const char *const *values)
 {
     const struct tw_statement *statement = &tw_statements[stmt];
-    PGresult *result =
-        PQexecParams(pg, statement->sql, statement->n_params, NULL, values, NULL, NULL, 0);
+    PGresult *result = PQexecParams(pg, statement->sql, statement->n_params, NULL, values, NULL,
+                                    NULL, 0);
     if (succeeded(result))
         return result;
     complain(statement->name, pg);

@@ -10,8 +10,16 @@
 #include "gen/statements.h"
 
 // Each lane has its own connections, timeout and queue, so that a report never delays a sale.
-// SESSION and MIGRATE are no lanes: statements that set up a connection, or run by the command line.
-enum tw_lane { TW_LANE_FAST, TW_LANE_WRITE, TW_LANE_SLOW, TW_LANE_COUNT, TW_LANE_SESSION, TW_LANE_MIGRATE };
+// SESSION and MIGRATE are no lanes: statements that set up a connection, or run by the command
+// line.
+enum tw_lane {
+    TW_LANE_FAST,
+    TW_LANE_WRITE,
+    TW_LANE_SLOW,
+    TW_LANE_COUNT,
+    TW_LANE_SESSION,
+    TW_LANE_MIGRATE
+};
 
 enum tw_stmt {
 #define XX(name, lane, kind) TW_STMT_##name,

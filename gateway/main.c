@@ -63,8 +63,8 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
 static struct tw_config *load(const struct arguments *arguments)
 {
     char err[4096];
-    struct tw_config *config =
-        tw_config_load(arguments->files, arguments->n_files, err, sizeof(err));
+    struct tw_config *config = tw_config_load(arguments->files, arguments->n_files, err,
+                                              sizeof(err));
     if (!config)
         (void)fprintf(stderr, "%s\n", err);
     return config;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/metrics_text.h"
 
-#include <inttypes.h>
 #include "gateway/version.h"
+#include <inttypes.h>
 
 enum kind { COUNTER, GAUGE };
 

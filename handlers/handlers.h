@@ -7,11 +7,11 @@
 
 #include "gateway/request.h"
 
-struct tw_verdict tw_product_list(struct tw_req *req);   // products.c
-struct tw_verdict tw_product_create(struct tw_req *req); // products.c
-struct tw_verdict tw_product_get(struct tw_req *req);    // products.c
-struct tw_verdict tw_sale_create(struct tw_req *req);    // sales.c
+struct tw_verdict tw_product_list(struct tw_req *req);    // products.c
+struct tw_verdict tw_product_create(struct tw_req *req);  // products.c
+struct tw_verdict tw_product_get(struct tw_req *req);     // products.c
+struct tw_verdict tw_sale_create(struct tw_req *req);     // sales.c
 struct tw_verdict tw_transaction_get(struct tw_req *req); // transactions.c
-struct tw_verdict tw_me_get(struct tw_req *req);         // me.c
+struct tw_verdict tw_me_get(struct tw_req *req);          // me.c
 
 #endif

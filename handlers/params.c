@@ -58,7 +58,8 @@ static struct tw_verdict refuse(struct tw_req *req, enum tw_status status, struc
     char detail[128];
     bool printable = name.n <= 64 && tw_utf8_valid(name);
     (void)snprintf(detail, sizeof(detail), "Query parameter %.*s.",
-                   printable && name.n > 0 ? (int)name.n : 1, printable && name.n > 0 ? name.p : "?");
+                   printable && name.n > 0 ? (int)name.n : 1,
+                   printable && name.n > 0 ? name.p : "?");
     return tw_fail(req, status, detail);
 }
 
@@ -145,7 +146,9 @@ bool tw_time_parse(struct tw_str text, int64_t *unix_ms)
         }
     }
     int64_t days = days_from_civil(year, month, day);
-    if (day > 28 && days_from_civil(year + month / 12, month % 12 + 1, 1) - days_from_civil(year, month, 1) < day)
+    if (day > 28 &&
+        days_from_civil(year + month / 12, month % 12 + 1, 1) - days_from_civil(year, month, 1) <
+            day)
         return false;
     *unix_ms = ((days * 24 + hour) * 60 + minute) * 60000 + second * 1000 + ms;
     return true;

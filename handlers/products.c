@@ -107,10 +107,8 @@ struct list_state {
 enum { PARAM_CATEGORY, PARAM_Q, PARAM_UPDATED_SINCE, PARAM_LIMIT, PARAM_AFTER, PARAM_COUNT };
 
 static const struct tw_param_spec list_params[PARAM_COUNT] = {
-    [PARAM_CATEGORY] = {"category", 64},
-    [PARAM_Q] = {"q", 100},
-    [PARAM_UPDATED_SINCE] = {"updatedSince", 30},
-    [PARAM_LIMIT] = {"limit", 3},
+    [PARAM_CATEGORY] = {"category", 64},          [PARAM_Q] = {"q", 100},
+    [PARAM_UPDATED_SINCE] = {"updatedSince", 30}, [PARAM_LIMIT] = {"limit", 3},
     [PARAM_AFTER] = {"after", TW_UUID_TEXT_LEN},
 };
 
@@ -209,12 +207,10 @@ struct new_product {
 };
 
 #define FIELD(json_name, field, kind, is_required, least, most)                                    \
-    {.name = json_name,                                                                            \
-     .type = TW_FIELD_##kind,                                                                      \
-     .offset = offsetof(struct new_product, field),                                                \
-     .required = is_required,                                                                      \
-     .min = least,                                                                                 \
-     .max = most}
+    {                                                                                              \
+        .name = json_name, .type = TW_FIELD_##kind, .offset = offsetof(struct new_product, field), \
+        .required = is_required, .min = least, .max = most                                         \
+    }
 
 static const struct tw_field new_product_fields[] = {
     FIELD("name", name, TEXT, true, 1, 200),
@@ -227,8 +223,8 @@ static const struct tw_field new_product_fields[] = {
     FIELD("taxRate", tax_rate, RATE, false, 0, 1000000),
 };
 
-static const struct tw_schema new_product_schema = {new_product_fields, TW_COUNT(new_product_fields),
-                                                    sizeof(struct new_product)};
+static const struct tw_schema new_product_schema = {
+    new_product_fields, TW_COUNT(new_product_fields), sizeof(struct new_product)};
 
 static struct tw_verdict product_create_2_written(struct tw_req *req,
                                                   const struct tw_db_result *result)

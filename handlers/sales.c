@@ -36,15 +36,15 @@ struct sale {
     struct tw_number total;
 };
 
-#define FIELD(of, json_name, field, kind, is_required, least, most, ...)                           \
-    {.name = json_name,                                                                            \
-     .type = TW_FIELD_##kind,                                                                      \
-     .offset = offsetof(struct of, field),                                                         \
-     .required = is_required,                                                                      \
-     .min = least,                                                                                 \
-     .max = most,                                                                                  \
-     __VA_ARGS__}
-#define READ_ONLY(json_name) {.name = json_name, .type = TW_FIELD_READ_ONLY}
+#define FIELD(of, json_name, field, kind, is_required, least, most, ...)                  \
+    {                                                                                     \
+        .name = json_name, .type = TW_FIELD_##kind, .offset = offsetof(struct of, field), \
+        .required = is_required, .min = least, .max = most, __VA_ARGS__                   \
+    }
+#define READ_ONLY(json_name)                          \
+    {                                                 \
+        .name = json_name, .type = TW_FIELD_READ_ONLY \
+    }
 
 static const struct tw_field item_fields[] = {
     FIELD(item, "productId", product_id, UUID, true, 0, 0),

@@ -164,7 +164,8 @@ static void parse_list(struct parser *parser, const struct tw_field *field, cons
         char index[24];
         (void)snprintf(index, sizeof(index), "%zu", i);
         size_t before = enter(parser, index);
-        parse_object(parser, field->element, json_array_get(json, i), (char *)out->items + i * size);
+        parse_object(parser, field->element, json_array_get(json, i),
+                     (char *)out->items + i * size);
         leave(parser, before);
     }
 }
