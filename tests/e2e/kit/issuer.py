@@ -28,6 +28,9 @@ class Issuer:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    def add_key(self, algorithm):
+        self._ran([ISSUER_BINARY, "init", self.directory, "--alg", algorithm])
+
     def start(self):
         """Serves; after a stop() again on the same port, so that tokens stay valid."""
         with open(os.path.join(self.directory, "log"), "ab") as log:

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may come in, and what those hear who may not. The JWS rules themselves have unit tests."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import time
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from kit.clients import PROTOCOLS, Api, Connection, assert_problem, raw_http1
+from kit.issuer import Issuer
+from kit.processes import eventually, patient
+
+MIN_REFETCH_S = 1  # auth.jwks.min_refetch of the tests
+
+
+@pytest.fixture
+def own_issuer(work):
+    """An issuer whose keys may be rotated and whose server may be stopped."""
+    one = Issuer(os.path.join(work, "issuer-%d" % time.monotonic_ns())).start()
+    yield one
+    one.stop()
+
+
+def part(value):
+    raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def challenge(answer):
+    """The parameters of a Bearer challenge (RFC 6750 §3)."""
+    scheme, _, rest = answer.headers["www-authenticate"].partition(" ")
+    assert scheme == "Bearer"
+    return {k: v.strip('"') for k, v in (p.split("=", 1) for p in rest.split(", "))}
+
+
+def refused(api, token, code="token-invalid"):
+    """The description of a 401 that this token gets."""
+    answer = api.get("/v1/me", token=token)
+    assert_problem(answer, 401, code)
+    said = challenge(answer)
+    assert said["error"] == "invalid_token" and said["realm"] == "tillway"
+    assert said["error_description"] and token not in answer.text
+    return said["error_description"]
+
+
+# ---- who am I -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_me(gateway, shop, certificate, protocol):
+    with Api(gateway, shop.token("manager", username="maria"), protocol, ca=certificate[0]) as api:
+        me = api.get("/v1/me")
+    assert me.headers["cache-control"] == "no-store"
+    me = me.json()
+    assert (me["username"], me["storeId"], me["clientId"]) == ("maria", shop.store, "tillway-pos")
+    assert me["roles"] == ["cashier", "manager"] and me["tokenUse"] == "access"
+
+
+def test_an_id_token_is_taken_too(gateway, issuer):
+    with Api(gateway, issuer.token("cashier", use="id")) as api:
+        assert api.get("/v1/me").json()["tokenUse"] == "id"
+
+
+def test_es256_is_taken_too(work, start):
+    own = Issuer(os.path.join(work, "issuer-es256"))
+    own.add_key("ES256")
+    own.start()
+    try:
+        other = start(auth={"issuers": [own.yaml()]})
+        with Api(other, own.token(alg="ES256")) as api:
+            assert jwt.get_unverified_header(api.token)["alg"] == "ES256"
+            assert api.get("/v1/me").status_code == 200
+    finally:
+        own.stop()
+
+
+# ---- no token -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, "", "Bearer", "Basic YTpi", "Token x", "eyJ.x.y"])
+def test_without_a_token_there_is_a_bare_challenge(api, value):
+    """RFC 6750 §3.1: no error when no token came."""
+    answer = api.get("/v1/me", token=None, headers={"authorization": value} if value is not None else {})
+    assert_problem(answer, 401, "token-missing")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="tillway"'
+
+
+def test_the_scheme_is_case_insensitive(api):
+    answer = api.get("/v1/me", token=None, headers={"authorization": "bEARER " + api.token})
+    assert answer.status_code == 200
+
+
+def test_two_authorizations_are_none(gateway, issuer):
+    line = "Authorization: Bearer %s\r\n" % issuer.token()
+    answer, = raw_http1(gateway.http, ("GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s%s\r\n" % (
+        line, line)).encode())
+    assert_problem(answer, 401, "token-missing")
+
+
+# ---- bad tokens -----------------------------------------------------------------------------------
+
+
+def test_expired_differs_from_invalid(api, issuer):
+    """A client refreshes once on the one and asks for a login on the other."""
+    assert refused(api, issuer.token(ttl=-60), "token-expired") == "token has expired"
+    other = issuer.token()
+    assert refused(api, other[:-4] + ("AAAA" if other[-4:] != "AAAA" else "BBBB")) != "token has expired"
+
+
+def test_an_expired_token_with_a_bad_signature_is_invalid(api, issuer):
+    expired = issuer.token(ttl=-60)
+    refused(api, expired.rpartition(".")[0] + "." + issuer.token().rpartition(".")[2])
+
+
+def test_leeway(api, issuer):
+    """A7: 30 seconds past exp, and not more."""
+    now = int(time.time())
+    assert api.get("/v1/me", token=issuer.sign(issuer.claims(exp=now - 20))).status_code == 200
+    refused(api, issuer.sign(issuer.claims(exp=now - 32)), "token-expired")
+    refused(api, issuer.sign(issuer.claims(nbf=now + 60)))
+    refused(api, issuer.sign(issuer.claims(iat=now + 60)))
+
+
+def test_a_token_that_was_good_expires_in_the_cache(api, issuer):
+    """A6: the cache never outlives exp and the leeway."""
+    token = issuer.sign(issuer.claims(exp=int(time.time()) - 28))
+    assert api.get("/v1/me", token=token).status_code == 200
+    eventually(lambda: api.get("/v1/me", token=token).status_code == 401, 6)
+    refused(api, token, "token-expired")
+
+
+@pytest.mark.parametrize("changed", [
+    {"client_id": "somebody-elses-app"}, {"client_id": None}, {"aud": "somebody-elses-app"},
+    {"iss": "https://evil.example.com"}, {"iss": None}, {"sub": None}, {"exp": None},
+    {"exp": "2999"}, {"token_use": "refresh"}, {"token_use": None}, {"cognito:groups": {"a": 1}},
+    {"sub": "x" * 10000}], ids=lambda c: "%s=%.20s" % next(iter(c.items())))
+def test_signed_claims_that_are_wrong(api, issuer, changed):
+    refused(api, issuer.sign(issuer.claims(**changed)))
+
+
+def test_forgeries(api, issuer):
+    """A5: the algorithm comes from the key, never from the header; nothing in a token is fetched."""
+    kid, _, pem = issuer.key()
+    claims = issuer.claims(**{"cognito:groups": ["admin"]})
+    stranger = rsa.generate_private_key(65537, 2048)
+    public = serialization.load_pem_private_key(pem.encode(), None).public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+    def unsigned(header, signature=b""):
+        return "%s.%s.%s" % (part(header), part(claims), part(signature))
+
+    def hmac_by_public_key(algorithm, digest):
+        text = "%s.%s" % (part({"alg": algorithm, "kid": kid}), part(claims))
+        return text + "." + part(hmac.new(public, text.encode(), digest).digest())
+
+    good = issuer.sign(claims)
+    head, body, signature = good.split(".")
+    jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(stranger.public_key()))
+    tokens = {
+        "another key, same kid": jwt.encode(claims, stranger, "RS256", headers={"kid": kid}),
+        "unknown kid": jwt.encode(claims, stranger, "RS256", headers={"kid": "unknown"}),
+        "embedded jwk": jwt.encode(claims, stranger, "RS256", headers={"kid": kid, "jwk": jwk}),
+        "jku": jwt.encode(claims, stranger, "RS256", headers={"kid": kid, "jku": "http://127.0.0.1:1/"}),
+        "no kid": jwt.encode(claims, stranger, "RS256"),
+        "none": unsigned({"alg": "none", "kid": kid}), "None": unsigned({"alg": "None", "kid": kid}),
+        "none without kid": unsigned({"alg": "none"}),
+        "no algorithm": unsigned({"kid": kid}, b"x" * 256),
+        "HS256 by the public key": hmac_by_public_key("HS256", hashlib.sha256),
+        "HS512 by the public key": hmac_by_public_key("HS512", hashlib.sha512),
+        "RS512 of the RS256 key": jwt.encode(claims, pem, "RS512", headers={"kid": kid}),
+        "PS256 of the RS256 key": jwt.encode(claims, pem, "PS256", headers={"kid": kid}),
+        "crit": jwt.encode(claims, pem, "RS256", headers={"kid": kid, "crit": ["b64"], "b64": True}),
+        "b64 false": jwt.encode(claims, pem, "RS256", headers={"kid": kid, "b64": False}),
+        "claims of another": "%s.%s.%s" % (head, part({**claims, "sub": "x"}), signature),
+        "padding": good + "=", "padding twice": good + "==", "a fourth part": good + ".x",
+        "two parts": head + "." + body, "JWE": ".".join([head, body, signature, body, body]),
+        "trailing bytes": good + "AAAA", "dot behind": good + ".", "space inside": head + " ." + body + "." + signature,
+        "not base64url": head + "." + body.replace(body[5], "+", 1) + "." + signature,
+        "JSON": '{"payload":"x"}', "huge": head + "." + "A" * 12000 + "." + signature,
+    }
+    passed = [name for name, token in tokens.items()
+              if api.get("/v1/me", token=token).status_code != 401]
+    assert not passed
+    assert api.get("/v1/me", token=good).json()["roles"][-1] == "admin"
+
+
+def test_the_last_character_is_not_free(api, issuer):
+    """A5: spare bits of base64url are zero, or one signature has several spellings."""
+    good = issuer.token()
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    assert api.get("/v1/me", token=good).status_code == 200
+    last = alphabet.index(good[-1])
+    for other in range(last & ~15, (last & ~15) + 16):  # the same byte, other spare bits
+        if other != last:
+            refused(api, good[:-1] + alphabet[other])
+
+
+def test_bad_tokens_do_not_reach_the_log(gateway, api):
+    api.get("/v1/me", token="eyJhbGciOiJub25lIn0.eyJzZWNyZXQiOjF9.x")
+    api.get("/v1/me", token=None, headers={"authorization": "Basic eyJzZWNyZXQ"})
+    gateway.judge()
+
+
+# ---- roles ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role, may_read, may_create", [
+    ("cashier", True, False), ("manager", True, True), ("admin", True, True), ("none", False, False),
+    ("janitor", False, False), ("cashier,janitor", True, False), ("Manager", False, False),
+    ("janitor,admin", True, True)])
+def test_roles(api, issuer, role, may_read, may_create):
+    """H6, deny by default: who has no role gets /v1/me and nothing else."""
+    token = issuer.token(role)
+    read = api.get("/v1/products?limit=1", token=token)
+    created = api.post("/v1/products", json={"name": "x", "price": 1}, token=token)
+    assert read.status_code == (200 if may_read else 403)
+    assert created.status_code == (201 if may_create else 403)
+    assert api.get("/v1/me", token=token).status_code == 200
+    for answer in (read, created):
+        if answer.status_code == 403:
+            assert answer.json()["code"] == "forbidden"
+            assert challenge(answer)["error"] == "insufficient_scope"
+
+
+def test_403_comes_before_the_body_is_judged(api, issuer):
+    answer = api.request("POST", "/v1/products", content=b"{broken", token=issuer.token("none"),
+                         headers={"content-type": "application/json"})
+    assert_problem(answer, 403, "forbidden")
+
+
+def test_401_comes_before_the_body_is_judged(api):
+    answer = api.request("POST", "/v1/products", content=b"{broken", token=None,
+                         headers={"content-type": "text/plain"})
+    assert_problem(answer, 401, "token-missing")
+
+
+def test_the_claims_names_are_options(start, issuer, shop):
+    """auth.roles.claim: "an array of strings, or one string of words"."""
+    gateway = start(auth={"roles": {"claim": "groups", "store": "shop"}})
+    with Api(gateway) as api:
+        for groups in (["openid", "cashier"], "cashier", "openid cashier"):
+            token = issuer.token("none", "", claims={"groups": groups, "shop": shop.store})
+            me = api.get("/v1/me", token=token).json()
+            assert (me["roles"], me["storeId"]) == (["cashier"], shop.store), groups
+
+
+# ---- keys -----------------------------------------------------------------------------------------
+
+
+def min_refetch_is_over(gateway):
+    """Whether an unknown kid may cause a fetch again."""
+    return gateway.metrics()['tillway_jwks_age_seconds{issuer="0"}'] >= MIN_REFETCH_S
+
+
+def test_key_rotation(start, own_issuer):
+    """A3: a new kid works a second after its first use; a removed kid is refused from then on, also
+    where its token was cached."""
+    gateway = start(auth={"issuers": [own_issuer.yaml()]})
+    old = own_issuer.token()
+    connections = [Connection(gateway, old) for _ in range(8)]  # over both workers: both cache it
+    assert {c.request("GET", "/v1/me")[0] for c in connections} == {200}
+    eventually(lambda: min_refetch_is_over(gateway))
+
+    own_issuer.rotate(drop=True)
+    new = own_issuer.token()
+    began = time.monotonic()
+    with Api(gateway, new) as api:
+        eventually(lambda: api.get("/v1/me").status_code == 200, patient(1.0), what="the new kid works")
+    assert time.monotonic() - began < patient(1.0)
+    eventually(lambda: {c.request("GET", "/v1/me")[0] for c in connections} == {401}, patient(1.0),
+               what="the removed kid is refused by every worker")
+    for connection in connections:
+        connection.close()
+
+
+def test_both_keys_work_while_both_are_published(start, own_issuer):
+    """A3"""
+    gateway = start(auth={"issuers": [own_issuer.yaml()]})
+    old = own_issuer.token()
+    eventually(lambda: min_refetch_is_over(gateway))
+    own_issuer.rotate()
+    with Api(gateway, own_issuer.token()) as api:
+        eventually(lambda: api.get("/v1/me").status_code == 200, patient(1.0))
+        assert api.get("/v1/me", token=old).status_code == 200
+
+
+def test_unknown_kids_cause_one_fetch_a_window(start, own_issuer):
+    """A4: 300 of them over both workers, one refetch in the window."""
+    gateway = start(auth={"issuers": [own_issuer.yaml()], "jwks": {"min_refetch": "1h"}})
+    fetches = 'tillway_jwks_fetches_total{issuer="0",result="ok"}'
+    before = gateway.metrics()[fetches]
+    private = serialization.load_pem_private_key(own_issuer.key()[2].encode(), None)
+    for n in range(8):
+        with Api(gateway) as api:
+            for i in range(40):
+                kid = "unknown-%d-%d" % (n, i)
+                token = jwt.encode(own_issuer.claims(), private, "RS256", headers={"kid": kid})
+                assert api.get("/v1/me", token=token).status_code == 401
+    assert gateway.metrics()[fetches] - before <= 1
+    with Api(gateway, own_issuer.token()) as api:
+        assert api.get("/v1/me").status_code == 200
+
+
+def test_without_keys_nobody_comes_in_and_it_heals(start, own_issuer):
+    """A1: 503 keys-unavailable, neither 401 nor access, until the issuer answers."""
+    token, forged = own_issuer.token("admin"), "eyJhbGciOiJub25lIn0.eyJ4IjoxfQ."
+    own_issuer.stop()
+    gateway = start(until="live", auth={"issuers": [own_issuer.yaml()]})
+    eventually(lambda: gateway.unready_reasons() == ["keys"], what="only the keys are missing")
+    with Api(gateway, token) as api:
+        answer = api.get("/v1/products")
+        assert_problem(answer, 503, "keys-unavailable")
+        assert answer.headers["retry-after"] and answer.elapsed.total_seconds() < 1
+        assert_problem(api.get("/v1/me", token=None), 401, "token-missing")
+        assert api.get("/v1/me", token=forged).status_code == 401
+        own_issuer.start()
+        eventually(gateway.is_ready, 20, what="/readyz is 200 by itself")
+        eventually(lambda: api.get("/v1/products?limit=1").status_code == 200, 1,
+                   what="this connection's worker has the keys too")
+    assert gateway.events("keys_fetch_failed")
+
+
+def test_known_keys_serve_on_when_the_issuer_goes(start, own_issuer):
+    """A1: also for tokens that were never seen before."""
+    gateway = start(auth={"issuers": [own_issuer.yaml()]})
+    own_issuer.stop()
+    for name in ("ana", "ben", "cem", "dora"):
+        with Api(gateway, own_issuer.token(username=name)) as api:
+            assert api.get("/v1/me").json()["username"] == name
+    assert gateway.is_ready()
+
+
+def test_keys_from_a_file(start, own_issuer, work):
+    path = os.path.join(work, "jwks.json")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(own_issuer.jwks())
+    entry = {k: v for k, v in own_issuer.yaml().items() if k != "jwksUri"}
+    own_issuer.stop()
+    gateway = start(auth={"issuers": [{**entry, "jwksFile": path}]})
+    with Api(gateway, own_issuer.token()) as api:
+        assert api.get("/v1/me").status_code == 200
+
+
+def test_two_issuers_do_not_sign_for_each_other(start, issuer, own_issuer):
+    """A5: a key belongs to its issuer."""
+    gateway = start(auth={"issuers": [issuer.yaml(), own_issuer.yaml()]})
+    kid, algorithm, pem = own_issuer.key()
+    with Api(gateway) as api:
+        eventually(lambda: {api.get("/v1/me", token=one.token()).status_code
+                            for one in (issuer, own_issuer)} == {200}, what="both issuers' keys")
+        crossed = jwt.encode(issuer.claims(), pem, algorithm, headers={"kid": kid})
+        refused(api, crossed)
