@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # The development environment; included by the top-level Makefile. See dev/README.md.
 
-ISSUER_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
+ISSUER_SOURCES := $(wildcard dev/issuer/*.c)
+ISSUER_CFLAGS := -std=gnu11 -O2 -g -I. -Wall -Wextra -Wshadow -Wstrict-prototypes \
     -Wmissing-prototypes -Wcast-qual -Wpointer-arith -Wvla -Wformat=2 -Wwrite-strings -Wundef \
     -Werror -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 ISSUER_PACKAGES := libevent jansson libjwt libcrypto
@@ -10,9 +11,10 @@ ISSUER_PACKAGES := libevent jansson libjwt libcrypto
 
 # It stands alone: nothing of the gateway is linked in. pkg-config is asked only when it is built,
 # because this file is also read where nothing is installed yet.
-build/tillway-issuer: dev/issuer.c dev/dev.mk
+build/tillway-issuer: $(ISSUER_SOURCES) $(wildcard dev/issuer/*.h) dev/dev.mk
 	@mkdir -p $(@D)
-	$(CC) $(ISSUER_CFLAGS) $$(pkg-config --cflags $(ISSUER_PACKAGES)) $< -o $@ -pie \
+	@echo "  CC dev/issuer"
+	@$(CC) $(ISSUER_CFLAGS) $$(pkg-config --cflags $(ISSUER_PACKAGES)) $(ISSUER_SOURCES) -o $@ -pie \
 	    -Wl,-z,relro,-z,now $$(pkg-config --libs $(ISSUER_PACKAGES))
 
 # What dev/run.sh and dev/up.sh ask for before they start anything.

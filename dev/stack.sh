@@ -280,7 +280,6 @@ print_welcome() {
 Tillway is ready.
   API        http://127.0.0.1:$http_port/v1
   with TLS   https://localhost:$https_port/v1   (curl --cacert '$var/tls/certificate.pem')
-  API docs   http://127.0.0.1:$http_port/v1/docs
   Admin      http://127.0.0.1:$admin_port/   (/livez /readyz /metrics /config)
   Issuer     $(<"$var/issuer/issuer")
   Database   psql "\$(dev/postgres.sh url '$var/postgres')"
