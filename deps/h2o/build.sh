@@ -163,11 +163,17 @@ done
 sources=$(sed -n '/^SET(LIB_SOURCE_FILES/,/)/p' "$src/CMakeLists.txt" | grep -o '[a-z][A-Za-z0-9_/-]*\.c')
 [ -n "$sources" ] || die "no list of sources in CMakeLists.txt"
 
+# A head, or a header block split over CONTINUATION frames, takes 64 KiB of memory
+# at most (408 KiB by default); consumers are told the same. Not for proofs, whose
+# unpatched side is Debian's.
+limits=
+if [ "$variant" = all ]; then limits=" -DH2O_MAX_REQLEN=65536"; fi
+
 # Assertions stay on, as in Debian's build: a broken invariant costs a worker.
 cflags="-std=gnu99 -O2 -g -fno-omit-frame-pointer -fPIC -pthread -fstack-protector-strong
     -ffile-prefix-map=$src/=h2o/ -Wall -Wno-unused-value -Wno-unused-function
     -Wno-unused-but-set-variable -Wno-unused-result -Wno-deprecated-declarations
-    -D_GNU_SOURCE -DH2O_USE_LIBUV=0 -DH2O_USE_EPOLL=1 -DH2O_ROOT=\"/nonexistent\"
+    -D_GNU_SOURCE -DH2O_USE_LIBUV=0 -DH2O_USE_EPOLL=1 -DH2O_ROOT=\"/nonexistent\"$limits
     -Iinclude -Ideps/cloexec -Ideps/golombset -Ideps/libgkc -Ideps/libyrmcds
     -Ideps/klib -Ideps/picohttpparser -Ideps/yoml"
 sanitizers=
@@ -202,7 +208,7 @@ cp deps/yoml/yoml.h deps/klib/khash.h deps/picohttpparser/picohttpparser.h "$des
 cat >"$dest/flags.mk" <<EOF
 # made by deps/h2o/build.sh
 H2O_VERSION := $version
-H2O_CFLAGS := -isystem $dest/include -DH2O_USE_LIBUV=0 -DH2O_USE_EPOLL=1${sanitizers:+ $sanitizers}
+H2O_CFLAGS := -isystem $dest/include -DH2O_USE_LIBUV=0 -DH2O_USE_EPOLL=1$limits${sanitizers:+ $sanitizers}
 H2O_LIBS := $dest/lib/libh2o-evloop.a -lssl -lcrypto -lz -lpthread -ldl -lm${sanitizers:+ $sanitizers}
 EOF
 printf '%s\n' "$key" >"$dest/.stamp"

@@ -18,13 +18,18 @@ import defect_abort
 import defect_drain
 import defect_loop
 import defect_stderr
+import entity_too_large
 from server import Hello
 
 PATCHED, UNPATCHED = "TILLWAY_H2O_HELLO", "TILLWAY_H2O_HELLO_UNPATCHED"
-IDLE_PERCENT, BUSY_PERCENT = 10, 80
+IDLE_PERCENT, BUSY_PERCENT = 10, 25    # a loop may have to share its CPU with other programs
 ABORT_BODIES = (60, 4096, 40000)    # bytes: three frames for the last
 ATTEMPTS = 3
+ENTITY_MAX, ENTITY_ROUNDS = 10000, 120      # the library remembers 100 of them
+DISCARDED_MIB, DISCARD_BYTES_MAX = 100, 20 << 20     # the body, and the memory it may take
 FRAMES = 1000
+REFUSED_STREAM = 7
+HEAD_MAX = 65536        # H2O_MAX_REQLEN of build.sh
 BAD_HEADS = {"malformed": b"GET / HTTP/1.1 nonsense\r\n\r\n",
              "too large": b"GET / HTTP/1.1\r\nX: " + b"x" * 500000}
 
@@ -39,8 +44,8 @@ def case(needs):
     return register
 
 
-def start(which, body_len=4096):
-    return Hello(os.environ[which], body_len)
+def start(which, body_len=4096, entity_max=None, env=None):
+    return Hello(os.environ[which], body_len, entity_max, env)
 
 
 def assert_idle(server):
@@ -150,6 +155,56 @@ def drain_patched():
     return "4 of 4 whole: %s, %s" % (outcome.detail, idle)
 
 
+# --- a body that is too large -----------------------------------------------------
+
+@case(needs=UNPATCHED)
+def entity_unpatched():
+    with start(UNPATCHED, entity_max=ENTITY_MAX) as server:
+        sent = entity_too_large.attack(server.host, server.port, entity_max=ENTITY_MAX,
+                                       ways=["unannounced"])
+        assert not sent.survived and sent.numbers["resets"][0] == REFUSED_STREAM, str(sent)
+        told = entity_too_large.attack(server.host, server.port, entity_max=ENTITY_MAX,
+                                       ways=["announced"], timeout_s=1)
+        assert not told.survived, str(told)
+        idle = assert_idle(server)
+    return "RST_STREAM(REFUSED_STREAM); %s; %s" % (told.detail, idle)
+
+
+@case(needs=PATCHED)
+def entity_patched():
+    with start(PATCHED, entity_max=ENTITY_MAX) as server:
+        every = entity_too_large.attack(server.host, server.port, entity_max=ENTITY_MAX)
+        assert every.survived, str(every)
+        assert every.numbers["headers"]["x-filtered"] == "1", every.numbers
+        quick = [w for w in entity_too_large.WAYS if not w.startswith(("held_", "long_"))]
+        row = entity_too_large.attack(server.host, server.port, entity_max=ENTITY_MAX,
+                                      ways=quick, rounds=ENTITY_ROUNDS)
+        assert row.survived, str(row)
+        entity_too_large.abandon(server.host, server.port, entity_max=ENTITY_MAX)
+        return "413, %s; %s; %s" % (every.detail, row.detail, assert_idle(server))
+
+
+@case(needs=PATCHED)
+def entity_unkept_patched():
+    freed_at_once = {"ASAN_OPTIONS": "quarantine_size_mb=1"}     # should it be a sanitized one
+    with start(PATCHED, entity_max=ENTITY_MAX, env=freed_at_once) as server:
+        before = server.peak_bytes()
+        entity_too_large.pour(server.host, server.port, DISCARDED_MIB)
+        grown = server.peak_bytes() - before
+        assert grown < DISCARD_BYTES_MAX, "%d KiB more memory" % (grown >> 10)
+        return "%d MiB thrown away in %d KiB, %s" % (DISCARDED_MIB, grown >> 10,
+                                                     assert_idle(server))
+
+
+@case(needs=PATCHED)
+def entity_drain_patched():
+    with start(PATCHED, entity_max=ENTITY_MAX) as server:
+        outcome = entity_too_large.attack_drain(server.host, server.port, entity_max=ENTITY_MAX,
+                                                begin_shutdown=server.begin_shutdown)
+        assert outcome.survived, str(outcome)
+        return "%s, %s" % (outcome.detail, assert_idle(server))
+
+
 # --- the raw 400 ----------------------------------------------------------------
 
 def bad_head(server, request):
@@ -193,6 +248,17 @@ def raw_400_patched():
             " and a ".join(BAD_HEADS), assert_idle(server))
 
 
+@case(needs=PATCHED)
+def head_limit_patched():
+    with start(PATCHED) as server:
+        for length, status in ((HEAD_MAX - 100, "200 OK"), (HEAD_MAX + 1, "400 Bad Request")):
+            head, _ = bad_head(server, b"GET / HTTP/1.1\r\nConnection: close\r\nX: "
+                               + b"x" * (length - 42) + b"\r\n\r\n")
+            assert head[0] == "HTTP/1.1 " + status, "%d bytes: %r" % (length, head)
+        return "a head of %d bytes is served, %d are not; %s" % (
+            HEAD_MAX - 100, HEAD_MAX + 1, assert_idle(server))
+
+
 def main():
     failed = 0
     for function in CASES:
@@ -201,7 +267,7 @@ def main():
             verdict, detail = "ok  ", function()
         except (AssertionError, OSError, RuntimeError) as e:
             verdict, detail, failed = "FAIL", e, failed + 1
-        print("%s %-18s %s [%.1f s]" % (verdict, function.__name__, detail,
+        print("%s %-21s %s [%.1f s]" % (verdict, function.__name__, detail,
                                         time.monotonic() - began), flush=True)
     print("%d passed, %d failed" % (len(CASES) - failed, failed))
     return 1 if failed else 0

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // hello: the smallest server on bare h2o, to prove the defects of the library
-// and their patches (defect_*.py, prove.sh). It is no part of the gateway.
+// and their patches (cases.py, prove.sh). It is no part of the gateway.
 //
-//   hello BODY_BYTES
+//   hello BODY_BYTES [ENTITY_MAX_BYTES]
 //
 // listens on a free port of 127.0.0.1, prints "port N" and answers every
 // request with BODY_BYTES times 'x', or with "got N" when the request has a
 // body of N bytes (HTTP/1.1, h2c by prior knowledge and by upgrade). SIGUSR1
 // begins h2o's graceful shutdown; the process stays, so that one can see what
-// it does. It dies with its parent.
+// it does. ENTITY_MAX_BYTES sets max_request_entity_size. Every response has
+// "x-filtered: 1" from a filter. It dies with its parent.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,7 +28,7 @@
 #include <h2o/http1.h>
 #include <h2o/http2.h>
 
-enum { BODY_MAX_BYTES = 1 << 20 };
+enum { BYTES_MAX = 1 << 20 };
 
 static struct {
     h2o_globalconf_t conf;
@@ -60,6 +61,15 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
     h2o_start_response(req, &generator);
     h2o_send(req, &body, 1, H2O_SEND_STATE_FINAL);
     return 0;
+}
+
+// What a filter sees, it marks: the library's own answers have to pass here too.
+static void on_filter(h2o_filter_t *self, h2o_req_t *req, h2o_ostream_t **slot)
+{
+    (void)self;
+    h2o_add_header_by_str(&req->pool, &req->res.headers, H2O_STRLIT("x-filtered"), 0, NULL,
+                          H2O_STRLIT("1"));
+    h2o_setup_next_ostream(req, slot);
 }
 
 static void on_accept(h2o_socket_t *listener, const char *err)
@@ -104,43 +114,53 @@ static int open_signals(void)
     return fd;
 }
 
-static void setup_h2o(h2o_loop_t *loop)
+static void setup_h2o(h2o_loop_t *loop, size_t entity_max_bytes)
 {
     h2o_hostconf_t *host;
 
     h2o_config_init(&hello.conf);
+    if (entity_max_bytes != 0)
+        hello.conf.max_request_entity_size = entity_max_bytes;
     host = h2o_config_register_host(&hello.conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_create_handler(&host->fallback_path, sizeof(h2o_handler_t))->on_req = on_request;
+    h2o_create_filter(&host->fallback_path, sizeof(h2o_filter_t))->on_setup_ostream = on_filter;
 
     h2o_context_init(&hello.ctx, loop, &hello.conf);
     hello.accept.ctx = &hello.ctx;
     hello.accept.hosts = hello.conf.hosts;
 }
 
+// 1..BYTES_MAX, or 0
+static size_t bytes_of(const char *text)
+{
+    char *end;
+    long bytes = strtol(text, &end, 10);
+
+    return bytes < 1 || bytes > BYTES_MAX || *end != '\0' ? 0 : (size_t)bytes;
+}
+
 int main(int argc, char **argv)
 {
     h2o_loop_t *loop;
+    size_t entity_max_bytes = 0;
     unsigned port;
-    char *end;
-    long body_bytes;
     int fd;
 
-    if (argc != 2 || (body_bytes = strtol(argv[1], &end, 10)) < 1 || *end != '\0' ||
-        body_bytes > BODY_MAX_BYTES) {
-        fprintf(stderr, "usage: hello BODY_BYTES\n");
+    if (argc < 2 || argc > 3 || (hello.body.len = bytes_of(argv[1])) == 0 ||
+        (argc == 3 && (entity_max_bytes = bytes_of(argv[2])) == 0)) {
+        fprintf(stderr, "usage: hello BODY_BYTES [ENTITY_MAX_BYTES]\n");
         return 2;
     }
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         die("prctl");
     signal(SIGPIPE, SIG_IGN);
 
-    hello.body.len = (size_t)body_bytes;
     if ((hello.body.base = malloc(hello.body.len)) == NULL)
         die("malloc");
     memset(hello.body.base, 'x', hello.body.len);
 
     loop = h2o_evloop_create();
-    setup_h2o(loop);
+    setup_h2o(loop, entity_max_bytes);
 
     fd = listen_loopback(&port);
     h2o_socket_read_start(h2o_evloop_socket_create(loop, fd, H2O_SOCKET_FLAG_DONT_READ), on_accept);

@@ -17,6 +17,7 @@ from hyperframe.frame import (
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 BODY_KEPT_BYTES = 1024
+FRAME_MAX_BYTES = 16384          # the server's SETTINGS_MAX_FRAME_SIZE
 CONNECTION_WINDOW_ROOM = 2**31 - 1 - 65535
 
 
@@ -42,8 +43,14 @@ class Stream:
     status: int = 0
     body_len: int = 0
     body: bytes = b""        # its beginning
+    headers: dict = field(default_factory=dict)
     ended: bool = False
-    reset: bool = False
+    resets: list = field(default_factory=list)      # error codes of RST_STREAM, in order
+    send_window: int = 0                            # what we may still send, in bytes
+
+    @property
+    def reset(self):
+        return bool(self.resets)
 
 
 class Connection:
@@ -58,6 +65,7 @@ class Connection:
         self.scheme = "https" if tls else "http"
         self.timeout_s = timeout_s
         self.streams = {}
+        self.send_window = self.initial_send_window = 65535
         self.goaways = []
         self.pings = set()
         self._in = b""
@@ -96,6 +104,10 @@ class Connection:
             raise Closed(str(e)) from e
 
     def send(self, *frames):
+        for f in frames:
+            if isinstance(f, DataFrame):
+                self.send_window -= f.flow_controlled_length
+                self.streams[f.stream_id].send_window -= f.flow_controlled_length
         self._send(b"".join(f if isinstance(f, bytes) else f.serialize() for f in frames))
 
     def header_block(self, path, headers=(), method="GET"):
@@ -105,14 +117,17 @@ class Connection:
         fields += [(k.lower(), v) for k, v in dict(headers or {}).items()]
         return self._encoder.encode(fields)
 
+    def _open(self, stream_id):
+        self.streams[stream_id] = Stream(send_window=self.initial_send_window)
+
     def get_frame(self, stream_id, path, headers=(), depends_on=0):
-        self.streams[stream_id] = Stream()
+        self._open(stream_id)
         return HeadersFrame(stream_id, self.header_block(path, headers), depends_on=depends_on,
                             stream_weight=15, flags=["END_STREAM", "END_HEADERS", "PRIORITY"])
 
     def post_frame(self, stream_id, path, headers=()):
         """The head of a POST; DATA is to follow."""
-        self.streams[stream_id] = Stream()
+        self._open(stream_id)
         return HeadersFrame(stream_id, self.header_block(path, headers, "POST"),
                             flags=["END_HEADERS"])
 
@@ -120,9 +135,30 @@ class Connection:
         return HeadersFrame(stream_id, self._encoder.encode([("x-trailer", "1")]),
                             flags=["END_HEADERS", "END_STREAM"])
 
+    def split_trailers_frames(self, stream_id):
+        block = self._encoder.encode([("x-trailer", "1")])
+        return (HeadersFrame(stream_id, block[:1], flags=["END_STREAM"]),
+                ContinuationFrame(stream_id, block[1:], flags=["END_HEADERS"]))
+
+    def send_data(self, stream_id, length, end=False, timeout_s=None):
+        """`length` bytes of body within the windows the server gives us, END_STREAM
+        on the last. Stops early when the stream is reset; False when time is up."""
+        stream = self.streams[stream_id]
+        while length > 0 and not stream.reset:
+            room = min(length, FRAME_MAX_BYTES, self.send_window, stream.send_window)
+            if room <= 0:
+                if not self.read_until(lambda: stream.reset or min(
+                        self.send_window, stream.send_window) > 0, timeout_s):
+                    return False
+                continue
+            length -= room
+            self.send(DataFrame(stream_id, bytes(room),
+                                flags=["END_STREAM"] if end and length == 0 else []))
+        return True
+
     def split_get_frames(self, stream_id, path, headers=()):
         """A GET in two frames: HEADERS without END_HEADERS, and its CONTINUATION."""
-        self.streams[stream_id] = Stream()
+        self._open(stream_id)
         block = self.header_block(path, headers)
         return (HeadersFrame(stream_id, block[:1], flags=["END_STREAM"]),
                 ContinuationFrame(stream_id, block[1:], flags=["END_HEADERS"]))
@@ -193,17 +229,28 @@ class Connection:
             self._blocks[frame.stream_id] = block
             if "END_HEADERS" in frame.flags:
                 del self._blocks[frame.stream_id]
-                stream.status = int(dict(self._decoder.decode(block))[":status"])
+                stream.headers = dict(self._decoder.decode(block))
+                stream.status = int(stream.headers[":status"])
         elif isinstance(frame, DataFrame):
             stream.body_len += len(frame.data)
             stream.body += frame.data[:BODY_KEPT_BYTES - len(stream.body)]
         elif isinstance(frame, RstStreamFrame):
-            stream.reset = True
+            stream.resets.append(frame.error_code)
         elif isinstance(frame, GoAwayFrame):
             self.goaways.append(frame)
         elif isinstance(frame, PingFrame) and "ACK" in frame.flags:
             self.pings.add(frame.opaque_data)
+        elif isinstance(frame, WindowUpdateFrame):
+            if frame.stream_id == 0:
+                self.send_window += frame.window_increment
+            else:
+                stream.send_window += frame.window_increment
         elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
+            window = frame.settings.get(SettingsFrame.INITIAL_WINDOW_SIZE,
+                                        self.initial_send_window)
+            for other in self.streams.values():
+                other.send_window += window - self.initial_send_window
+            self.initial_send_window = window
             self.send(SettingsFrame(flags=["ACK"]))
         if "END_STREAM" in frame.flags:
             stream.ended = True

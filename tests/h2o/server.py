@@ -18,13 +18,15 @@ class Hello:
 
     host = "127.0.0.1"
 
-    def __init__(self, binary, body_len=4096):
-        self._argv = [binary, str(body_len)]
+    def __init__(self, binary, body_len=4096, entity_max=None, env=None):
+        self._argv = [binary, str(body_len)] + ([str(entity_max)] if entity_max else [])
+        self._env = {**os.environ, **(env or {})}
         self._stderr = tempfile.TemporaryFile()
 
     def __enter__(self):
         self._proc = subprocess.Popen(self._argv, stdin=subprocess.DEVNULL,
-                                      stdout=subprocess.PIPE, stderr=self._stderr)
+                                      stdout=subprocess.PIPE, stderr=self._stderr,
+                                      env=self._env)
         self.pid = self._proc.pid
         with selectors.DefaultSelector() as sel:
             sel.register(self._proc.stdout, selectors.EVENT_READ)
@@ -57,6 +59,11 @@ class Hello:
 
     def stderr(self):
         return os.pread(self._stderr.fileno(), 1 << 20, 0).decode(errors="replace")
+
+    def peak_bytes(self):
+        """The most memory it has had so far."""
+        with open("/proc/%d/status" % self.pid, encoding="ascii") as f:
+            return 1024 * int(next(line for line in f if line.startswith("VmHWM")).split()[1])
 
     def cpu_percent(self, over_s=1.0):
         """CPU time used over the next over_s seconds, in per cent of one CPU."""
