@@ -96,9 +96,10 @@ function print_json(    f, c, figure, n) {
     printf "{%s, %s, %s,\n", text("date"), text("version"), text("revision")
     printf " \"machine\": {%s, %s, %s, %s, %s, %s},\n", text("cores"), text("cpu"), text("kernel"),
         text("memory_mib"), text("postgres"), text("load")
-    printf " \"settings\": {\"rounds\": %d, \"seconds\": %d, \"wrk_connections\": %d, \"wrk_threads\": %d, " \
-        "\"pgbench_connections\": %d, \"pgbench_threads\": %d, \"h2load_connections\": %d, \"h2load_streams\": %d},\n", rounds,
-        seconds, connections, threads, pg_connections, pg_threads, h2_connections, h2_streams
+    printf " \"settings\": {\"rounds\": %d, \"seconds\": %d, ", rounds, seconds
+    printf "\"wrk_connections\": %d, \"wrk_threads\": %d, ", connections, threads
+    printf "\"pgbench_connections\": %d, \"pgbench_threads\": %d, ", pg_connections, pg_threads
+    printf "\"h2load_connections\": %d, \"h2load_streams\": %d},\n", h2_connections, h2_streams
     printf " \"figures\": ["
     for (f = 1; f <= n_figures; f++) {
         figure = order[f]

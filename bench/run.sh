@@ -50,9 +50,12 @@ finish() {
 
 free_ports() {
     http_port=$(port_free)
-    until [ "$https_port" != "$http_port" ] && ! port_taken "$https_port"; do https_port=$(port_free); done
-    until [ "$admin_port" != "$http_port" ] && [ "$admin_port" != "$https_port" ] &&
-        ! port_taken "$admin_port"; do admin_port=$(port_free); done
+    https_port=$http_port
+    while [ "$https_port" = "$http_port" ]; do https_port=$(port_free); done
+    admin_port=$http_port
+    while [ "$admin_port" = "$http_port" ] || [ "$admin_port" = "$https_port" ]; do
+        admin_port=$(port_free)
+    done
 }
 
 # A database without the sales of earlier runs.
@@ -188,8 +191,8 @@ pgbench_run() {
     local time=$1 script=$2 sample=$3
     shift 3
     rm -f -- "$var/run"/pgbench_log.*
-    client pgbench -n -M prepared -c "$pg_connections" -j "$pg_threads" -T "$time" -f "$var/run/$script" \
-        -l --log-prefix="$var/run/pgbench_log" --sampling-rate="$sample" "$@" "$url"
+    client pgbench -n -M prepared -c "$pg_connections" -j "$pg_threads" -T "$time" \
+        -f "$var/run/$script" -l --log-prefix="$var/run/pgbench_log" --sampling-rate="$sample" "$@" "$url"
     awk '
         /^number of transactions actually processed/ { requests = $6 }
         /^number of failed transactions/ { errors = $5 }

@@ -20,7 +20,7 @@ BEGIN {
     while (match(rest, /\$[0-9]+/)) {
         number = substr(rest, RSTART + 1, RLENGTH - 1) + 0
         if (!(number in values)) {
-            print "bench: " FILENAME " has a parameter $" number " that the benchmark does not know" >"/dev/stderr"
+            print "bench: " FILENAME " has a new parameter $" number >"/dev/stderr"
             failed = 1
             exit 1
         }

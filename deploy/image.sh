@@ -48,7 +48,8 @@ buildah=(buildah --root "$dir/storage" --runroot "$dir/run" --storage-driver vfs
 need_space() {
     local free_kb
     free_kb=$(df -Pk -- "$dir" | awk 'NR == 2 { print $4 }')
-    [ "$free_kb" -ge 3000000 ] || fail "$dir has $((free_kb / 1000)) MB free; 3000 are needed (IMAGE_DIR)"
+    [ "$free_kb" -ge 3000000 ] ||
+        fail "$dir has $((free_kb / 1000)) MB free; 3000 are needed: choose another IMAGE_DIR"
 }
 
 # This machine's mirrors and its rules for fetching, for apt inside a base image of our own. They
@@ -190,7 +191,8 @@ check_account() {
 # expect STATUS URL [curl's arguments]; leaves the body in $body.
 expect() {
     local status
-    status=$(curl -sS --noproxy '*' --max-time 5 -o "$var/run/body" -w '%{http_code}' "${@:3}" "$2") || true
+    status=$(curl -sS --noproxy '*' --max-time 5 -o "$var/run/body" -w '%{http_code}' \
+        "${@:3}" "$2") || true
     body=$(<"$var/run/body")
     [ "$status" = "$1" ] || fail "$2 answered $status, not $1: $body"
 }
@@ -247,13 +249,15 @@ prove() {
 # ---- all of it -----------------------------------------------------------------------------------
 
 export_image() {
+    local size
     rm -f -- "$dir/tillway.tar"
     if [ "$engine" = docker ]; then
         docker save --output "$dir/tillway.tar" "$image"
     else
         "${buildah[@]}" push --quiet "$image" "docker-archive:$dir/tillway.tar:$image"
     fi
-    say "$image: $(($(stat -c %s -- "$dir/tillway.tar") / 1000000)) MB in $dir/tillway.tar, in $SECONDS s"
+    size=$(stat -c %s -- "$dir/tillway.tar")
+    say "$image: $((size / 1000000)) MB in $dir/tillway.tar, after $SECONDS s"
 }
 
 # shellcheck disable=SC2317  # called by the trap
