@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # How the program and its unit tests are compiled. Called by the Makefile, which installs first:
 #   make -f build.mk [BUILD=build] [SANITIZE=1] [H2O=system] TARGET
-# Targets: binary, unit (the unit tests' programs), objects.
+# Targets: binary, unit (the unit tests' programs), objects, print-cflags.
 
 BUILD ?= build
 H2O   ?= patched
@@ -84,5 +84,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libtillway.a
 $(HARNESS): tests/master/harness.c $(BUILD)/libtillway.a
 	@echo "  CC $<"
 	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ $(LIBS)
+
+# For tests/lint: how each source is compiled.
+.PHONY: print-cflags
+print-cflags:
+	@printf '%s\n' '$(CFLAGS) $(H2O_CFLAGS)'
 
 -include $(OBJECTS:.o=.d) $(HARNESS).d $(addsuffix .d,$(UNIT))
