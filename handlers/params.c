@@ -24,9 +24,11 @@ static bool decode(struct tw_req *req, struct tw_str in, struct tw_str *out)
     for (size_t i = 0; i < in.n; i++) {
         char c = in.p[i] == '+' ? ' ' : in.p[i];
         if (c == '%') {
-            if (in.n - i < 3 || hex_value(in.p[i + 1]) < 0 || hex_value(in.p[i + 2]) < 0)
+            int high = in.n - i < 3 ? -1 : hex_value(in.p[i + 1]);
+            int low = in.n - i < 3 ? -1 : hex_value(in.p[i + 2]);
+            if (high < 0 || low < 0)
                 return false;
-            c = (char)(hex_value(in.p[i + 1]) << 4 | hex_value(in.p[i + 2]));
+            c = (char)(high << 4 | low);
             i += 2;
         }
         p[n++] = c;
