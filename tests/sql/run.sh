@@ -29,7 +29,8 @@ export PGOPTIONS="-c search_path=$schema -c client_min_messages=warning -c jit=o
 for migration in "$db"/migrations/*.sql; do
     sql -1 -f "$migration" || exit 1
 done
-for query in $(grep -lE '^-- lane: (fast|write|slow)$' "$db"/queries/*.sql); do
+for query in "$db"/queries/*.sql; do
+    grep -qE '^-- lane: (fast|write|slow)$' "$query" || continue
     echo "PREPARE $(basename "$query" .sql) AS"
     cat "$query"
     echo ';'
@@ -54,8 +55,11 @@ expect() { # query, wanted
 
 # clients, transactions each, script. A failed transaction (deadlock included) fails the test.
 bench() {
-    pgbench "$url" -n -M prepared -c "$1" -j 2 -t "$2" -f "$3" >"$work/bench" 2>&1 &&
-        grep -q 'number of failed transactions: 0 ' "$work/bench" || { cat "$work/bench"; return 1; }
+    if ! pgbench "$url" -n -M prepared -c "$1" -j 2 -t "$2" -f "$3" >"$work/bench" 2>&1 ||
+        ! grep -q 'number of failed transactions: 0 ' "$work/bench"; then
+        cat "$work/bench"
+        return 1
+    fi
 }
 
 # One sale per transaction: key, store, products, quantity of each.
