@@ -36,7 +36,8 @@ class Gateway:
 
     _count = 0
 
-    def __init__(self, directory, config, env=None, files=()):
+    def __init__(self, directory, config, env=None, files=(), log_to=None):
+        """log_to: a descriptor instead of the log file; the configuration must name the ports then."""
         Gateway._count += 1
         self._base = os.path.join(directory, "gateway-%d" % Gateway._count)
         self.log_path = self._base + ".log"
@@ -49,6 +50,9 @@ class Gateway:
         for path in files:
             self._arguments += ["-c", path]
         self._env = clean_environment(**(env or {}))
+        self._log_to = log_to
+        if log_to is not None:
+            self.http, self.admin = config["listen"][0]["port"], config["admin"]["port"]
         self.process = None
         self._marks = {}
         self.expect_stderr = ""  # a pattern of lines that may stand on stderr
@@ -57,27 +61,31 @@ class Gateway:
 
     def spawn(self):
         with open(self.log_path, "ab") as log, open(self.stderr_path, "ab") as err:
-            self.process = spawn([BINARY, *self._arguments], stdout=log, stderr=err, env=self._env)
+            self.process = spawn([BINARY, *self._arguments], stderr=err, env=self._env,
+                                 stdout=log if self._log_to is None else self._log_to)
         self.pid = self.process.pid
         return self
 
     def start(self, until="ready"):
         """until: "ready" (/readyz is 200), or "live" (it listens)."""
         self.spawn()
+        if self._log_to is None:
+            self._find_ports()
+        self._admin_client = httpx.Client(base_url="http://127.0.0.1:%d" % self.admin,
+                                          trust_env=False, timeout=10)
+        if until == "ready":
+            eventually(lambda: self._answers() and self.is_ready(), 20, what="/readyz is 200")
+        return self
+
+    def _find_ports(self):
         eventually(lambda: self.events("listening") or self.process.poll() is not None,
                    20, what="the gateway listens")
         assert self.process.poll() is None, "the gateway has gone: " + self.stderr()
         urls = self.events("listening")[-1]["message"].split()
-        ports = [int(url.rsplit(":", 1)[1].strip("/")) for url in urls if url != "admin"]
-        schemes = [url.partition(":")[0] for url in urls if url != "admin"]
-        self.admin = ports[-1]
-        self.http = next((p for p, s in zip(ports, schemes[:-1]) if s == "http"), None)
-        self.https = next((p for p, s in zip(ports, schemes[:-1]) if s == "https"), None)
-        self._admin_client = httpx.Client(base_url="http://127.0.0.1:%d" % self.admin,
-                                          trust_env=False, timeout=10)
-        if until == "ready":
-            eventually(lambda: self.is_ready(), 20, what="/readyz is 200")
-        return self
+        ports = [(url.partition(":")[0], int(url.rsplit(":", 1)[1])) for url in urls if url != "admin"]
+        self.admin = ports.pop()[1]
+        self.http = next((port for scheme, port in ports if scheme == "http"), None)
+        self.https = next((port for scheme, port in ports if scheme == "https"), None)
 
     def terminate(self):
         self.process.send_signal(signal.SIGTERM)
@@ -190,6 +198,12 @@ class Gateway:
             except httpx.RemoteProtocolError:
                 pass
         return self._admin_client.get(path)
+
+    def _answers(self):
+        try:
+            return self.get_admin("/livez").status_code == 200
+        except httpx.ConnectError:
+            return False
 
     def is_ready(self):
         return self.get_admin("/readyz").status_code == 200

@@ -3,8 +3,10 @@
 
 import ctypes
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import time
 
@@ -116,3 +118,15 @@ def descriptors(pid):
 def resident_kib(pid):
     with open("/proc/%d/status" % pid, encoding="ascii", errors="replace") as f:
         return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+
+def free_port():
+    """A port below the kernel's own range on which nothing listens now."""
+    for port in random.sample(range(20000, 32000), 200):
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise AssertionError("no free port")

@@ -14,6 +14,8 @@ class Shop:
         self.store = "store-%d-%s" % (next(_numbers), uuid.uuid4().hex[:8])
 
     def token(self, role="cashier", **options):
+        """Of a user who belongs to this store alone, so that plain keys meet no other test's."""
+        options.setdefault("username", "%s-%s" % (role, self.store))
         return self._issuer.token(role, self.store, **options)
 
     def product(self, price_minor=250, stock=None, tax_rate_micro=0, name="Bread", **more):

@@ -1,0 +1,430 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database is slow, locked, read-only, restarted or not there at all."""
+
+import json
+import os
+import threading
+import time
+import urllib.parse
+import uuid
+
+import httpx
+import pytest
+
+from kit.clients import LOST, Api, Connection, assert_problem, at_once
+from kit.processes import descriptors, eventually, patient, scaled
+from kit.proxy import Proxy
+from test_sales import lock_stock
+
+pytestmark = pytest.mark.heavy
+
+NOBODY_WAITS_S = 2.5  # http.deadline and half a second
+
+
+@pytest.fixture
+def own_database(postgres):
+    """A migrated database that a test may spoil."""
+    name = "e2e_own_%d" % os.getpid()
+    database = postgres.create(name)
+    database.migrate()
+    yield database
+    database.close()
+    postgres.drop(name)
+
+
+# ---- restart --------------------------------------------------------------------------------------
+
+
+class Till(threading.Thread):
+    """Sells one basket after the other until told to stop. Each sale is repeated under its key until
+    it has an answer that is not 503 or 504; `acknowledged` are the ids it was told."""
+
+    def __init__(self, gateway, token, body):
+        super().__init__(daemon=True)
+        self._connection = Connection(gateway, token)
+        self._body = body
+        self.stopping = threading.Event()
+        self.acknowledged, self.wrong, self.unavailable, self.lost = [], [], 0, 0
+        self.slowest_s = 0
+
+    def run(self):
+        while not self.stopping.is_set():
+            self._sell(str(uuid.uuid4()))
+        self._connection.close()
+
+    def _sell(self, key):
+        while True:
+            began = time.monotonic()
+            try:
+                status, headers, text = self._connection.request("POST", "/v1/transactions",
+                                                                 self._body, key)
+            except LOST:
+                self.lost += 1
+                continue
+            finally:
+                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            if status == 201:
+                self.acknowledged.append(json.loads(text)["transactionId"])
+                return
+            if status not in (503, 504) or "Retry-After" not in headers:
+                self.wrong.append((status, text))
+                return
+            self.unavailable += 1
+            self.stopping.wait(0.05)  # instead of the second that Retry-After asks for
+
+
+class Reader(threading.Thread):
+    """Reads one product: 200 with the right bytes, or 503."""
+
+    def __init__(self, gateway, token, product_id):
+        super().__init__(daemon=True)
+        self._connection = Connection(gateway, token)
+        self._path = "/v1/products/" + product_id
+        self.stopping = threading.Event()
+        self.wanted = self._connection.request("GET", self._path)[2]
+        self.read, self.unavailable, self.slowest_s, self.wrong = 0, 0, 0, []
+
+    def run(self):
+        while not self.stopping.is_set():
+            began = time.monotonic()
+            status, _, text = self._connection.request("GET", self._path)
+            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+            if status == 200 and text == self.wanted:
+                self.read += 1
+            elif status == 503:
+                self.unavailable += 1
+                self.stopping.wait(0.02)
+            else:
+                self.wrong.append((status, text))
+        self._connection.close()
+
+
+def test_postgresql_restarts_under_load(start, shop, postgres, database):
+    """D1 and Show 3: pg_ctl restart -m immediate, twice. /readyz turns 503 and then 200 by itself; no
+    acknowledged sale is lost or doubled; a read is right or 503; nobody waits past the deadline."""
+    gateway = start()
+    bread, token = shop.product(stock=100000), shop.token()
+    body = json.dumps(shop.basket(bread)).encode()
+    tills = [Till(gateway, token, body) for _ in range(6)]
+    readers = [Reader(gateway, token, bread) for _ in range(3)]
+    workers = gateway.workers()
+    fds = {pid: descriptors(pid) for pid in workers.values()}
+    threads = [*tills, *readers]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(2):
+            sold = sum(len(till.acknowledged) for till in tills)
+            eventually(lambda: sum(len(till.acknowledged) for till in tills) > sold + scaled(200), 20)
+            unready = len(gateway.events("unready"))
+            was_down = threading.Event()
+            watch = threading.Thread(target=watch_readyz, args=(gateway, was_down))
+            watch.start()
+            postgres.restart_immediate()
+            watch.join(30)
+            eventually(gateway.is_ready, 5, what="/readyz is 200 within 5 s of the fault's end")
+            assert was_down.is_set(), "/readyz has been 503 (%d)" % unready
+        sold = sum(len(till.acknowledged) for till in tills)
+        eventually(lambda: sum(len(till.acknowledged) for till in tills) > sold + scaled(100), 20,
+                   what="selling goes on")
+    finally:
+        for thread in threads:
+            thread.stopping.set()
+        for thread in threads:
+            thread.join(30)
+    assert not any(thread.is_alive() for thread in threads), "a client hangs"
+    assert not [wrong for thread in threads for wrong in thread.wrong]
+    assert sum(till.lost for till in tills) == 0, "the gateway keeps its clients' connections"
+    slowest = max(thread.slowest_s for thread in threads)
+    assert slowest < patient(NOBODY_WAITS_S), "%.2f s" % slowest
+
+    acknowledged = [sale for till in tills for sale in till.acknowledged]
+    recorded = {str(row[0]) for row in database.rows(
+        "SELECT transaction_id FROM transactions WHERE store_id = %s", shop.store)}
+    assert len(set(acknowledged)) == len(acknowledged), "two keys share a sale"
+    assert set(acknowledged) == recorded
+    assert shop.stock(bread) == 100000 - len(acknowledged)
+    assert database.value("SELECT count(*) FROM idempotency_keys k JOIN transactions t"
+                          " USING (transaction_id) WHERE store_id = %s", shop.store) == len(recorded)
+    assert gateway.workers() == workers
+    eventually(lambda: all(abs(descriptors(pid) - n) <= 10 for pid, n in fds.items()),
+               what="no descriptor has leaked")
+
+
+def watch_readyz(gateway, was_down):
+    """Sets was_down at the first 503, and returns at the 200 behind it or after 20 s."""
+    with httpx.Client(base_url="http://127.0.0.1:%d" % gateway.admin, trust_env=False) as client:
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            status = client.get("/readyz").status_code
+            if status == 503:
+                was_down.set()
+            elif was_down.is_set():
+                return
+            time.sleep(0.005)  # the poll's pace
+
+
+def test_backends_that_are_terminated_are_replaced(start, shop, database):
+    """D1: 57P01 is a lost connection: reads are sent once more, unseen by their clients."""
+    gateway = start()
+    product = shop.product()
+    with Api(gateway, shop.token()) as api:
+        for _ in range(5):
+            database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                          " WHERE application_name LIKE 'tillway worker %%fast'")
+            eventually(lambda: api.get("/v1/products/" + product).status_code == 200, 2)
+    assert gateway.metrics()["tillway_db_connection_losses_total"] >= 5
+
+
+def test_a_sale_whose_answer_was_lost_is_told_by_its_key(start, shop, database):
+    """D1: 503 outcome-unknown with Retry-After; the same key then yields the one sale."""
+    proxy, url = Proxy.before(database.url)
+    proxy.open()
+    with proxy:
+        gateway = start(workers=1, db={"url": url})
+        bread, key = shop.product(stock=9), str(uuid.uuid4())
+        body = shop.basket(bread)
+        with Api(gateway, shop.token()) as api:
+            lock = lock_stock(database, shop)
+            outcome = []
+            thread = threading.Thread(target=lambda: outcome.append(api.sell(body, key)))
+            thread.start()
+            eventually(lambda: database.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+            proxy.silent.set()  # the sale is with PostgreSQL; its answer will not come through
+            lock.rollback()
+            lock.close()
+            eventually(lambda: shop.sales() == 1, what="PostgreSQL has recorded it")
+            thread.join(10)
+            assert_problem(outcome[0], 503, "outcome-unknown")
+            assert outcome[0].headers["retry-after"] == "1"
+            assert outcome[0].elapsed.total_seconds() < patient(NOBODY_WAITS_S)
+            proxy.silent.clear()
+            again = eventually(lambda: (a := api.sell(body, key)).status_code == 201 and a, 10)
+        assert again.headers["idempotency-replayed"] == "true"
+        assert shop.sales() == 1 and shop.stock(bread) == 8
+        gateway.stop()
+
+
+# ---- absent ---------------------------------------------------------------------------------------
+
+
+def test_the_database_is_absent_at_the_start(start, shop, database):
+    """D6: it starts, lives, is not ready, answers 503 at once, and heals when the database comes."""
+    proxy, url = Proxy.before(database.url)
+    with proxy:
+        gateway = start(until="live", db={"url": url})
+        eventually(lambda: gateway.unready_reasons() == ["database"], what="only the database is missing")
+        assert gateway.get_admin("/livez").status_code == 200
+        product, token = shop.product(), shop.token()
+        with Api(gateway, token) as api:
+            assert api.get("/v1/me").status_code == 200
+            for ask in (lambda: api.get("/v1/products/" + product), lambda: api.sell(shop.basket(product)),
+                        lambda: api.get("/v1/products")):
+                answer = ask()
+                assert_problem(answer, 503, "database-unavailable")
+                assert answer.headers["retry-after"] and answer.elapsed.total_seconds() < patient(1.5)
+            proxy.open()
+            eventually(gateway.is_ready, 6, what="/readyz is 200 by itself, within the longest backoff")
+            eventually(lambda: api.get("/v1/products/" + product).status_code == 200, 6)
+        lost = [e["message"] for e in gateway.events("db_connection_lost")]
+        assert lost and "refused" in lost[0]
+        gateway.stop()
+
+
+def test_the_backoff_grows_and_jitters(start, database):
+    """D6: 100 ms to 5 s, doubling, never in step; the database is not hammered."""
+    proxy, url = Proxy.before(database.url)
+    with proxy:
+        gateway = start(until="live", workers=1, db={"url": url})
+        pauses = eventually(lambda: (p := [int(e["message"].rsplit(" ", 2)[1]) for e in gateway.events(
+            "db_connection_lost") if e["message"].startswith("lane fast")]) and len(p) >= 10 and p, 15)
+        assert all(49 <= pause <= 5000 for pause in pauses)
+        assert max(pauses) > 4 * min(pauses) and len(set(pauses)) > 5
+
+
+@pytest.mark.parametrize("spoil", ["password", "name", "database"])
+def test_the_password_is_in_no_log(start, database, spoil):
+    """D6: whatever is wrong with the URL."""
+    parts = urllib.parse.urlsplit(database.url)
+    secret = "hidden-word-" + uuid.uuid4().hex
+    host = "no-such-host.invalid" if spoil == "name" else parts.hostname
+    name = "/no_such_database" if spoil == "database" else parts.path
+    password = parts.password if spoil == "database" else secret
+    url = parts._replace(netloc="%s:%s@%s:%d" % (parts.username, password, host, parts.port),
+                         path=name).geturl()
+    gateway = start(until="live", db={"url": url})
+    eventually(lambda: gateway.events("db_connection_lost"), what="it says so")
+    assert gateway.get_admin("/livez").status_code == 200 and not gateway.is_ready()
+    gateway.stop()
+    assert password not in gateway.log_text() + gateway.stderr()
+
+
+# ---- slow -----------------------------------------------------------------------------------------
+
+
+def test_a_lock_costs_its_sale_a_deadline_and_nobody_else_anything(start, shop, database):
+    """D3: 503 or 504 by the deadline; reads and other sales do not notice; the key tells the truth."""
+    gateway = start()
+    locked, free = shop.product(stock=5), shop.product()
+    key, token, done = str(uuid.uuid4()), shop.token(), threading.Event()
+    lock, outcome, slowest = lock_stock(database, shop), [], 0.0
+
+    def sell():
+        with Api(gateway, token) as api:
+            began = time.monotonic()
+            outcome.append((api.sell(shop.basket(locked, 1, registerId="stuck"), key),
+                            time.monotonic() - began))
+        done.set()
+
+    thread = threading.Thread(target=sell)
+    thread.start()
+    eventually(lambda: database.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+    with Api(gateway, token) as api:
+        while not done.is_set():
+            began = time.monotonic()
+            assert api.get("/v1/products/" + locked).status_code == 200
+            assert api.sell(shop.basket(free, registerId="free")).status_code == 201
+            slowest = max(slowest, time.monotonic() - began)
+        thread.join()
+        answer, took = outcome[0]
+        assert (answer.status_code, answer.json()["code"]) in (
+            (503, "outcome-unknown"), (504, "deadline-exceeded"))
+        assert took < 2.05 + patient(0.2), "%.3f s" % took
+        assert slowest < patient(0.5), "%.3f s" % slowest
+        lock.rollback()
+        lock.close()
+        again = eventually(lambda: (a := api.sell(shop.basket(locked, 1, registerId="stuck"), key)
+                                    ).status_code == 201 and a)
+        assert api.sell(shop.basket(locked, 1, registerId="stuck"), key).content == again.content
+    assert shop.stock(locked) == 4
+
+
+def test_each_lane_keeps_its_own_deadline(start, shop, own_database):
+    """D3: on a locked table a point read is 504 after db.fast_timeout (1 s), a list after
+    http.deadline (2 s), and what needs no database is not delayed at all."""
+    gateway = start(db={"url": own_database.url})
+    own_database.rows("INSERT INTO products (product_id, name, price_minor) VALUES (%s, 'x', 1)",
+                      product := uuid.uuid4())
+    paths, token = {"/v1/products/%s" % product: 1.0, "/v1/products?limit=1": 2.0}, shop.token()
+    lock = own_database.connect(autocommit=False)
+    with lock.cursor() as cursor:
+        cursor.execute("LOCK TABLE products IN ACCESS EXCLUSIVE MODE")
+
+    def ask(i):
+        if i == len(paths):
+            with Api(gateway, token) as api:
+                return max(api.get("/v1/me").elapsed.total_seconds() for _ in range(100))
+        connection, began = Connection(gateway, token), time.monotonic()
+        status = connection.request("GET", list(paths)[i])[0]
+        connection.close()
+        return status, time.monotonic() - began
+
+    *reads, slowest_me = at_once(len(paths) + 1, ask)
+    for (status, took), deadline in zip(reads, paths.values()):
+        assert status == 504 and deadline - 0.01 < took < deadline + 0.05 + patient(0.2), took
+    assert slowest_me < patient(0.2)
+    lock.rollback()
+    lock.close()
+    with Api(gateway, token) as api:
+        assert {api.get(path).status_code for path in paths} == {200}
+    assert gateway.is_ready()
+
+
+def test_a_silent_database_is_left(start, shop, database):
+    """D3: no answer and no end of file: the deadline holds, the connection is given up, it heals."""
+    proxy, url = Proxy.before(database.url)
+    proxy.open()
+    with proxy:
+        gateway = start(workers=1, db={"url": url})
+        product = shop.product()
+        with Api(gateway, shop.token()) as api:
+            assert api.get("/v1/products/" + product).status_code == 200
+            proxy.silent.set()
+            began = time.monotonic()
+            answer = api.get("/v1/products/" + product)
+            assert answer.status_code in (503, 504)
+            assert time.monotonic() - began < patient(NOBODY_WAITS_S)
+            eventually(lambda: gateway.events("db_connection_lost"), 6, what="it gives the connection up")
+            proxy.silent.clear()
+            eventually(lambda: api.get("/v1/products/" + product).status_code == 200, 8)
+        gateway.stop()
+
+
+# ---- read-only ------------------------------------------------------------------------------------
+
+
+def test_a_read_only_server(start, shop, own_database):
+    """D2: writes are 503 at once, reads go on; writes resume within 2 s of the end, with no reload."""
+    gateway = start(db={"url": own_database.url})
+    name = own_database.value("SELECT current_database()")
+    own_database.rows("INSERT INTO products (product_id, name, price_minor) VALUES (%s, 'x', 1)",
+                      product := uuid.uuid4())
+
+    def turn(state):
+        own_database.rows('ALTER DATABASE "%s" SET default_transaction_read_only = %s' % (name, state))
+
+    def cut():
+        own_database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                          " WHERE application_name LIKE 'tillway worker %%' AND datname = %s", name)
+
+    body = shop.basket(str(product))
+    with Api(gateway, shop.token()) as api:
+        assert api.sell(body).status_code == 201
+        turn("on")
+        cut()
+        eventually(lambda: api.get("/v1/products/%s" % product).status_code == 200, 2)
+        eventually(lambda: gateway.is_ready(), 5)
+        refused = [api.sell(body) for _ in range(5)]
+        assert {a.status_code for a in refused} == {503}
+        assert all(a.headers["retry-after"] for a in refused)
+        assert api.get("/v1/products/%s" % product).status_code == 200
+        turn("off")
+        own_database.close()  # this session is read-only too
+        eventually(lambda: api.sell(body).status_code == 201, patient(2), what="writes resume")
+
+
+def test_a_changed_table_is_unseen(start, shop, own_database):
+    """D7: 0A000 "cached plan must not change result type": prepared anew, retried, unseen."""
+    gateway = start(workers=1, db={"url": own_database.url})
+    own_database.rows("INSERT INTO products (product_id, name, price_minor, category)"
+                      " VALUES (%s, 'x', 1, 'c')", product := uuid.uuid4())
+    with Api(gateway, shop.token()) as api:
+        for _ in range(10):
+            assert api.get("/v1/products/%s" % product).status_code == 200
+        own_database.rows("ALTER TABLE products ALTER COLUMN category TYPE varchar(64)")
+        for _ in range(10):
+            assert api.get("/v1/products/%s" % product).status_code == 200
+
+
+def test_a_failing_statement_costs_its_neighbours_nothing(start, shop, own_database):
+    """D4: reads that share a sync with one that PostgreSQL refuses are answered as ever."""
+    gateway = start(workers=1, db={"url": own_database.url, "max_connections": 3})
+    own_database.rows("INSERT INTO products (product_id, name, price_minor) VALUES (%s, 'good', 1)",
+                      good := uuid.uuid4())
+    own_database.rows("INSERT INTO products (product_id, name, price_minor) VALUES (%s, 'bad', 1)",
+                      bad := uuid.uuid4())
+    # A row whose reading fails: its category is computed by a function that raises.
+    own_database.rows("""
+        ALTER TABLE products RENAME TO products_table;
+        CREATE FUNCTION explode(n text, c text) RETURNS text LANGUAGE plpgsql AS $$
+            BEGIN IF n = 'bad' THEN RAISE 'exploded'; END IF; RETURN c; END $$;
+        CREATE VIEW products AS SELECT product_id, name, price_minor, description,
+            explode(name, category) AS category, image, sku, barcode, tax_rate_micro, created_at,
+            updated_at, version, deleted_at FROM products_table""")
+    own_database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                      " WHERE application_name LIKE 'tillway worker %%'"
+                      " AND datname = current_database()")
+    connections = [Connection(gateway, shop.token()) for _ in range(12)]
+    eventually(lambda: connections[0].request("GET", "/v1/products/%s" % good)[0] == 200)
+    errors = gateway.metrics()["tillway_db_errors_total"]
+
+    def read(i):
+        path = "/v1/products/%s" % (bad if i % 4 == 0 else good)
+        return [connections[i].request("GET", path)[0] for _ in range(scaled(50))]
+
+    answers = at_once(12, read)
+    assert {s for i, statuses in enumerate(answers) for s in statuses if i % 4 == 0} == {500}
+    assert {s for i, statuses in enumerate(answers) for s in statuses if i % 4 != 0} == {200}
+    assert gateway.metrics()["tillway_db_errors_total"] - errors == 3 * scaled(50)
+    for connection in connections:
+        connection.close()
