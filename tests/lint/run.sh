@@ -5,7 +5,7 @@
 # One line per check with its time, its findings indented below; the last line and the exit code
 # say whether all is well. Checks the tracked files as they are in the work tree.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 
 cache=build/lint-cache
 mkdir -p "$cache"
