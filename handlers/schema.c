@@ -46,7 +46,8 @@ static void fault(struct parser *parser, const char *code, const char *fmt, ...)
     };
 }
 
-// Goes one step down in the pointer (RFC 6901: '~' and '/' are escaped); returns where it was.
+// Goes one step down in the pointer (RFC 6901: '~' and '/' are escaped), as far as there is room
+// for whole characters; returns where it was. The parser has made sure that `name` is UTF-8.
 static size_t enter(struct parser *parser, const char *name)
 {
     size_t before = parser->pointer_n;
@@ -60,6 +61,11 @@ static size_t enter(struct parser *parser, const char *name)
         } else {
             parser->pointer[n++] = *name;
         }
+    }
+    if (((unsigned char)*name & 0xC0) == 0x80) { // cut within a character: it goes as a whole
+        while (((unsigned char)parser->pointer[n - 1] & 0xC0) == 0x80)
+            n--;
+        n--;
     }
     parser->pointer_n = n;
     return before;
