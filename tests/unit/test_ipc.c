@@ -113,14 +113,17 @@ static void test_full_is_refused(void **state)
     assert_next(fds[1], TW_IPC_DRAIN, 0);
 }
 
-// A packet of another size is no message: whoever sends that is not our other half.
+// A packet of another size is no message: whoever sends that is not our other half. It does not
+// run into the next one.
 static void test_odd_packets(void **state)
 {
     (void)state;
     struct tw_ipc_message message;
     char odd[sizeof(message) - 1] = {1};
     assert_int_equal(send(fds[0], odd, sizeof odd, 0), (ssize_t)sizeof odd);
+    assert_true(tw_ipc_send(fds[0], TW_IPC_UNKNOWN_KID, 9));
     assert_int_equal(tw_ipc_read(fds[1], &message), TW_IPC_READ_CLOSED);
+    assert_next(fds[1], TW_IPC_UNKNOWN_KID, 9);
 }
 
 static void test_no_descriptors_left(void **state)
