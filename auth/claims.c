@@ -143,14 +143,38 @@ static struct tw_str string_at(const json_t *strings, size_t i)
     return tw_auth_json_slice(json_is_string(strings) ? strings : json_array_get(strings, i));
 }
 
+// Takes the first word off `*rest`; empty when there is none left.
+static struct tw_str next_word(struct tw_str *rest)
+{
+    while (rest->n > 0 && rest->p[0] == ' ')
+        *rest = (struct tw_str){rest->p + 1, rest->n - 1};
+    const char *space = rest->n > 0 ? memchr(rest->p, ' ', rest->n) : NULL;
+    struct tw_str word = {rest->p, space ? (size_t)(space - rest->p) : rest->n};
+    *rest = (struct tw_str){rest->p + word.n, rest->n - word.n};
+    return word;
+}
+
+// One string is a list of words, as `scope` is; an element of an array is one group, spaces and
+// all.
 size_t tw_claims_group_count(const struct tw_claims *claims)
 {
-    return string_count(claims->groups);
+    if (!json_is_string(claims->groups))
+        return string_count(claims->groups);
+    struct tw_str rest = string_at(claims->groups, 0);
+    size_t n = 0;
+    while (next_word(&rest).n > 0)
+        n++;
+    return n;
 }
 
 struct tw_str tw_claims_group(const struct tw_claims *claims, size_t i)
 {
-    return string_at(claims->groups, i);
+    if (!json_is_string(claims->groups))
+        return string_at(claims->groups, i);
+    struct tw_str rest = string_at(claims->groups, 0), word = next_word(&rest);
+    while (i-- > 0)
+        word = next_word(&rest);
+    return word;
 }
 
 static bool is_audience(const struct tw_issuer_rules *rules, struct tw_str name)

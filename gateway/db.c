@@ -253,13 +253,18 @@ void tw_db_query_answered(struct tw_db_query *query, const struct tw_db_result *
     free(query);
 }
 
-void tw_db_query_returned(struct tw_db_query *query, bool may_have_run)
+void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why)
 {
     struct tw_db *db = query->db;
     struct lane *lane = &db->lanes[tw_statements[query->stmt].lane];
     bool is_write = tw_statements[query->stmt].is_write;
+    bool may_have_written = is_write && why == TW_RETURNED_UNKNOWN;
     bool wanted = h2o_linklist_is_linked(&query->live) && (query->owner || is_write);
-    if (wanted && !(is_write && may_have_run) && query->attempts < ATTEMPTS_MAX) {
+    if (why == TW_RETURNED_ABORTED) {
+        query->alone = true;
+        query->attempts--;
+    }
+    if (wanted && !may_have_written && query->attempts < ATTEMPTS_MAX) {
         tw_metric_add(db->page, TW_METRIC_DB_RETRIES, 1);
         query->state = TW_QUERY_QUEUED;
         query->queued_at_us = tw_now_us();
@@ -267,8 +272,15 @@ void tw_db_query_returned(struct tw_db_query *query, bool may_have_run)
         set_queued(db, lane, +1);
         return;
     }
-    answer_status(query, is_write && may_have_run ? TW_OUTCOME_UNKNOWN : TW_DATABASE_UNAVAILABLE);
+    answer_status(query, may_have_written ? TW_OUTCOME_UNKNOWN : TW_DATABASE_UNAVAILABLE);
     free(query);
+}
+
+void tw_db_lane_is_stale(struct tw_db_conn *conn)
+{
+    struct lane *lane = &conn->db->lanes[conn->lane];
+    for (unsigned i = 0; i < lane->n_conns; i++)
+        lane->conns[i].stale |= lane->conns[i].state == TW_CONN_READY;
 }
 
 void tw_db_conn_changed(struct tw_db_conn *conn)
@@ -287,7 +299,7 @@ static struct tw_db_conn *least_busy(struct lane *lane)
     struct tw_db_conn *best = NULL;
     for (unsigned i = 0; i < lane->n_conns; i++) {
         struct tw_db_conn *conn = &lane->conns[i];
-        if (conn->state == TW_CONN_READY && conn->in_flight < conn->depth &&
+        if (conn->state == TW_CONN_READY && !conn->stale && conn->in_flight < conn->depth &&
             (!best || conn->in_flight < best->in_flight))
             best = conn;
     }
@@ -300,14 +312,17 @@ static void lane_flush(struct tw_db *db, struct lane *lane)
     while (!h2o_linklist_is_empty(&lane->queue) && (conn = least_busy(lane)) != NULL) {
         struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue,
                                                            lane->queue.next);
-        if (!tw_conn_send(conn, query))
+        bool alone = query->alone || tw_statements[query->stmt].is_write; // one write, one fate
+        if (alone && conn->dirty)
+            tw_conn_sync(conn);
+        if (conn->state != TW_CONN_READY || !tw_conn_send(conn, query))
             continue; // that connection is down now
         unqueue(query);
         query->state = TW_QUERY_SENT;
         query->attempts++;
         tw_metric_add(db->page, TW_METRIC_DB_QUERIES, 1);
-        if (tw_statements[query->stmt].is_write)
-            tw_conn_sync(conn); // alone between its syncs: one write, one fate
+        if (alone)
+            tw_conn_sync(conn);
     }
     for (unsigned i = 0; i < lane->n_conns; i++)
         if (lane->conns[i].state == TW_CONN_READY && lane->conns[i].dirty)
@@ -357,7 +372,9 @@ static void conn_tick(struct tw_db_conn *conn, const struct lane *lane, uint64_t
             tw_conn_break(conn, "took too long to connect");
         break;
     case TW_CONN_READY:
-        if (conn->in_flight > 0 && now_us - conn->last_progress_us > silence_us)
+        if (conn->stale && conn->entries_n == 0)
+            tw_conn_replace(conn);
+        else if (conn->in_flight > 0 && now_us - conn->last_progress_us > silence_us)
             tw_conn_break(conn, "does not answer");
         break;
     }

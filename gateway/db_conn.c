@@ -107,80 +107,112 @@ void tw_conn_break(struct tw_db_conn *conn, const char *why)
     while (conn->entries_n > 0) {
         unsigned last = (conn->entries_head + --conn->entries_n) % conn->entries_cap;
         if (conn->entries[last].query)
-            tw_db_query_returned(conn->entries[last].query, true);
+            tw_db_query_returned(conn->entries[last].query, TW_RETURNED_UNKNOWN);
     }
     conn->in_flight = 0;
 }
 
 // ---- results ------------------------------------------------------------------------------------
 
-static bool starts_with(const char *text, const char *prefix)
+// What becomes of a query that PostgreSQL answered with an error.
+enum consequence {
+    ANSWER,          // the query failed, and `status` says how
+    RUN_AGAIN,       // nothing happened: deadlock, serialisation failure
+    PREPARE_AGAIN,   // nothing happened: the statement is lost or its table has changed
+    CONNECT_AGAIN,   // nothing happened: this server takes no writes any more
+    OUTCOME_UNKNOWN, // the server is going away, and the connection with it
+};
+
+// SQLSTATEs by prefix, the first that fits; what fits none is a defect of ours or of the schema.
+static const struct {
+    const char *prefix;
+    enum consequence consequence;
+    enum tw_status status;
+} errors[] = {
+    {"23505", ANSWER, TW_ALREADY_EXISTS},
+    {"57014", ANSWER, TW_DEADLINE_EXCEEDED}, // statement_timeout
+    {"55P03", ANSWER, TW_DEADLINE_EXCEEDED}, // lock_timeout
+    {"57P", OUTCOME_UNKNOWN, TW_OK},         // shutdown, crash of another backend
+    {"25006", CONNECT_AGAIN, TW_OK},         // read-only transaction: a failover
+    {"40", RUN_AGAIN, TW_OK},
+    {"0A000", PREPARE_AGAIN, TW_OK}, // cached plan must not change result type
+    {"26000", PREPARE_AGAIN, TW_OK}, // prepared statement does not exist
+};
+
+static const char *field_of(const PGresult *pg_result, int field)
 {
-    return strncmp(text, prefix, strlen(prefix)) == 0;
+    const char *text = PQresultErrorField(pg_result, field);
+    return text ? text : "";
 }
 
-// Says what an SQL error means for the query; true when the query has to be given back instead.
-static bool judge_error(const struct tw_db_query *query, const PGresult *pg_result,
-                        struct tw_db_result *result, bool *broken)
+static enum consequence judge_error(const struct tw_db_query *query, const PGresult *pg_result,
+                                    struct tw_db_result *result)
 {
-    const char *state = PQresultErrorField(pg_result, PG_DIAG_SQLSTATE);
-    const char *constraint = PQresultErrorField(pg_result, PG_DIAG_CONSTRAINT_NAME);
-    const char *message = PQresultErrorField(pg_result, PG_DIAG_MESSAGE_PRIMARY);
-    state = state ? state : "";
-    if (strcmp(state, "23505") == 0) {
-        result->status = TW_ALREADY_EXISTS;
-        result->constraint = tw_str_of(constraint);
-        return false;
+    const char *state = field_of(pg_result, PG_DIAG_SQLSTATE);
+    result->rows = NULL;
+    result->constraint = tw_str_of(field_of(pg_result, PG_DIAG_CONSTRAINT_NAME));
+    for (size_t i = 0; i < TW_COUNT(errors); i++) {
+        if (strncmp(state, errors[i].prefix, strlen(errors[i].prefix)) == 0) {
+            result->status = errors[i].status;
+            return errors[i].consequence;
+        }
     }
-    if (strcmp(state, "57014") == 0 || strcmp(state, "55P03") == 0) {
-        result->status = TW_DEADLINE_EXCEEDED; // statement_timeout, lock_timeout
-        return false;
-    }
-    if (starts_with(state, "57P") || strcmp(state, "25006") == 0 || state[0] == '\0') {
-        *broken = true; // shutting down, or no longer the primary
-        return true;
-    }
-    if (starts_with(state, "40"))
-        return true; // deadlock or serialisation: nothing has happened
+    if (state[0] == '\0') // libpq's own: the connection is lost
+        return OUTCOME_UNKNOWN;
     tw_log(TW_LEVEL_ERROR, "db_query_failed", "%s: SQLSTATE %s: %s",
-           tw_statements[query->stmt].name, state, message ? message : "");
+           tw_statements[query->stmt].name, state, field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY));
     result->status = TW_INTERNAL;
+    return ANSWER;
+}
+
+// The query at the head failed. False when the connection is of no more use.
+static bool take_error(struct tw_db_conn *conn, struct tw_db_query *query,
+                       const PGresult *pg_result)
+{
+    struct tw_db_result result = {.status = TW_INTERNAL};
+    switch (judge_error(query, pg_result, &result)) {
+    case ANSWER:
+        tw_db_query_answered(query, &result);
+        return true;
+    case RUN_AGAIN:
+        tw_db_query_returned(query, TW_RETURNED_NOT_RUN);
+        return true;
+    case PREPARE_AGAIN:
+        tw_log(TW_LEVEL_WARN, "db_statement_stale", "%s: %s; preparing again",
+               tw_statements[query->stmt].name, field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY));
+        tw_db_lane_is_stale(conn);
+        tw_db_query_returned(query, TW_RETURNED_NOT_RUN);
+        return true;
+    case CONNECT_AGAIN:
+        tw_db_query_returned(query, TW_RETURNED_NOT_RUN);
+        return false;
+    case OUTCOME_UNKNOWN:
+        break;
+    }
+    tw_db_query_returned(query, TW_RETURNED_UNKNOWN);
     return false;
 }
 
-// An error is never a reason to run a write twice unless PostgreSQL says that nothing happened.
-static bool error_may_have_run(const PGresult *pg_result)
-{
-    const char *state = PQresultErrorField(pg_result, PG_DIAG_SQLSTATE);
-    return !state || starts_with(state, "57P");
-}
-
 // One result of the query at the head. False when the connection is of no more use.
-static bool take_query_result(struct tw_conn_entry *entry, PGresult *pg_result)
+static bool take_query_result(struct tw_db_conn *conn, struct tw_conn_entry *entry,
+                              PGresult *pg_result)
 {
     struct tw_db_query *query = entry->query;
     struct tw_db_result result = {.status = TW_OK, .rows = (struct tw_rows *)pg_result};
-    bool broken = false, returned = false, may_have_run = false;
+    entry->query = NULL;
+    if (!query)
+        return true;
     switch (PQresultStatus(pg_result)) {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
-        break;
+        tw_db_query_answered(query, &result);
+        return true;
     case PGRES_PIPELINE_ABORTED:
-        returned = true;
-        break;
+        tw_db_query_returned(query, TW_RETURNED_ABORTED);
+        return true;
     default:
-        result.rows = NULL;
-        returned = query && judge_error(query, pg_result, &result, &broken);
-        may_have_run = error_may_have_run(pg_result);
+        return take_error(conn, query, pg_result);
     }
-    if (query) {
-        entry->query = NULL;
-        if (returned)
-            tw_db_query_returned(query, may_have_run);
-        else
-            tw_db_query_answered(query, &result);
-    }
-    return !broken;
 }
 
 static bool prepare_succeeded(struct tw_db_conn *conn, const PGresult *pg_result)
@@ -188,9 +220,8 @@ static bool prepare_succeeded(struct tw_db_conn *conn, const PGresult *pg_result
     ExecStatusType status = PQresultStatus(pg_result);
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
         return true;
-    const char *message = PQresultErrorField(pg_result, PG_DIAG_MESSAGE_PRIMARY);
     tw_log(TW_LEVEL_ERROR, "db_prepare_failed", "lane %s: %s (run `tillway migrate`?)",
-           lane_names[conn->lane], message ? message : "no message");
+           lane_names[conn->lane], field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY));
     return false;
 }
 
@@ -214,7 +245,7 @@ static bool take_result(struct tw_db_conn *conn, PGresult *pg_result)
     }
     if (entry->kind == TW_ENTRY_PREPARE)
         return prepare_succeeded(conn, pg_result);
-    return take_query_result(entry, pg_result);
+    return take_query_result(conn, entry, pg_result);
 }
 
 static void take_results(struct tw_db_conn *conn)
@@ -359,8 +390,16 @@ static void on_connect_event(h2o_socket_t *sock, const char *err)
         poll_connect(conn);
 }
 
+void tw_conn_replace(struct tw_db_conn *conn)
+{
+    close_pg(conn);
+    set_state(conn, TW_CONN_DOWN);
+    tw_conn_start(conn);
+}
+
 void tw_conn_start(struct tw_db_conn *conn)
 {
+    conn->stale = false;
     char name[64];
     (void)snprintf(name, sizeof(name), "tillway worker %u %s", tw_db_worker_index(conn->db),
                    lane_names[conn->lane]);

@@ -27,7 +27,8 @@ struct tw_db_query {
     struct tw_db *db;
     enum tw_stmt stmt;
     enum tw_query_state state;
-    unsigned attempts;     // times it was sent
+    unsigned attempts;     // times it was sent, aborts by a neighbour not counted
+    bool alone;            // shares no sync: a neighbour's error aborted it before
     uint64_t queued_at_us; // when it entered the queue last
     uint64_t deadline_us;
     tw_db_callback callback;
@@ -53,6 +54,7 @@ struct tw_db_conn {
     unsigned depth;     // queries in flight at most
     unsigned in_flight;
     bool dirty;                // queries were sent since the last sync
+    bool stale;                // its prepared statements are: replaced as soon as it is idle
     uint64_t state_since_us;   // CONNECTING, PREPARING: for the connect timeout
     uint64_t last_progress_us; // last answer, or the first query sent after an idle time
     uint64_t retry_at_us;      // DOWN
@@ -74,17 +76,30 @@ TW_MUST_USE bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *query
 // Ends the batch and sends it. Breaks the connection by itself when that fails.
 void tw_conn_sync(struct tw_db_conn *conn);
 
-// Closes it, gives its queries back to db.c and plans the next try. `event`, `why` for the log.
+// Closes it, gives its queries back to db.c and plans the next try. `why` is for the log.
 void tw_conn_break(struct tw_db_conn *conn, const char *why);
+
+// READY and idle: closes it and connects again at once, which prepares its statements anew.
+void tw_conn_replace(struct tw_db_conn *conn);
 
 // ---- implemented by db.c ------------------------------------------------------------------------
 
 // The query has its answer; it has left the FIFO. Frees it.
 void tw_db_query_answered(struct tw_db_query *query, const struct tw_db_result *result);
 
-// The query has no answer and left the FIFO: its pipeline aborted or its connection was lost.
-// `may_have_run`: it was sent and its fate is unknown. Sent again, or answered with an error.
-void tw_db_query_returned(struct tw_db_query *query, bool may_have_run);
+// Why a query that left the FIFO has no answer.
+enum tw_returned {
+    TW_RETURNED_ABORTED, // an error of a neighbour in its sync: not its fault, not an attempt
+    TW_RETURNED_NOT_RUN, // refused without effect: deadlock, stale statement, read-only server
+    TW_RETURNED_UNKNOWN, // sent, and its answer was lost
+};
+
+// Sends the query again, or answers it with an error.
+void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why);
+
+// A prepared statement of this lane no longer fits its tables: none of the lane's connections is
+// to be used before it has been replaced.
+void tw_db_lane_is_stale(struct tw_db_conn *conn);
 
 // state became READY or stopped being READY.
 void tw_db_conn_changed(struct tw_db_conn *conn);

@@ -9,5 +9,7 @@
 #define H2O_USE_EPOLL 1
 #pragma GCC system_header
 #include <h2o.h>
+#include <h2o/http2.h>
+#include <h2o/http2_internal.h>
 
 #endif

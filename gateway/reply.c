@@ -77,6 +77,8 @@ static void set_head(struct tw_req *req, unsigned http_status, size_t content_le
     res->status = (int)http_status;
     res->reason = reason_phrase(http_status);
     res->content_length = content_length;
+    if (req->worker->draining) // HTTP/1: "Connection: close" instead of a close out of the blue
+        req->h2o->http1_is_persistent = 0;
     h2o_add_header_by_str(&req->h2o->pool, &res->headers, H2O_STRLIT("x-request-id"), 0, NULL,
                           req->request_id.p, req->request_id.n);
 }

@@ -129,7 +129,6 @@ struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o)
     req->received_unix_ms = tw_unix_ms();
     req->deadline_us = req->started_us + req->config->http_deadline_ms * 1000;
     take_request_id(req);
-    req->conn->is_http2 = h2o->version >= 0x200;
     req->conn->requests++;
     req->conn->requests_in_flight++;
     tw_metric_add(req->page, TW_METRIC_REQUESTS_IN_FLIGHT, 1);
@@ -245,7 +244,8 @@ static bool stage_authenticate(struct tw_req *req)
     struct tw_verifier *verifier = req->worker->verifier;
     int64_t now_s = req->received_unix_ms / 1000;
     struct tw_auth_result result = tw_verifier_check(verifier, token, now_s);
-    if (result.unknown_kid_issuer >= 0) { // perhaps the master knows newer keys already
+    if (result.unknown_kid_issuer >= 0 || result.status == TW_KEYS_UNAVAILABLE) {
+        // Perhaps the master knows newer keys already, and only the tick has not come yet.
         tw_worker_keys_update(req->worker);
         result = tw_verifier_check(verifier, token, now_s);
     }

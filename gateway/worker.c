@@ -165,11 +165,24 @@ static bool is_idle(const struct tw_conn *conn)
            ioctl(h2o_socket_get_fd(conn->sock), FIONREAD, &unread) == 0 && unread == 0;
 }
 
+// A connection tells its protocol by its first request, which may still be arriving; the library
+// knows as soon as it has seen the preface.
+static void mark_http2_connections(struct tw_worker *worker)
+{
+    h2o_linklist_t *all = &worker->ctx.http2._conns;
+    for (h2o_linklist_t *link = all->next; link != all; link = link->next) {
+        h2o_http2_conn_t *http2 = H2O_STRUCT_FROM_MEMBER(h2o_http2_conn_t, _conns, link);
+        struct tw_conn *conn = http2->sock->on_close.data;
+        conn->is_http2 = true;
+    }
+}
+
 // An idle HTTP/1 connection lingers until its timeout: end of file makes the library close it.
 // HTTP/2 connections have had their GOAWAY and leave by themselves.
 static void close_idle_connections(struct tw_worker *worker)
 {
     uint64_t now_us = tw_now_us();
+    mark_http2_connections(worker);
     for (h2o_linklist_t *link = worker->conns.next; link != &worker->conns; link = link->next) {
         struct tw_conn *conn = H2O_STRUCT_FROM_MEMBER(struct tw_conn, link, link);
         bool used_or_old = conn->requests > 0 ||

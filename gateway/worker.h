@@ -22,7 +22,7 @@ struct tw_conn {
     h2o_linklist_t link; // on worker->conns
     h2o_socket_t *sock;
     uint64_t accepted_us;
-    bool is_http2;               // as far as its requests have told
+    bool is_http2;               // set while draining (mark_http2_connections)
     uint64_t requests;           // begun
     unsigned requests_in_flight; // begun and not ended
     struct tw_str peer;          // address in text, without port

@@ -5,9 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "handlers/json_text.h"
 #include "handlers/money.h"
 
-#define DEPTH_MAX   32
 #define ERRORS_MAX  50 // enough to mend a body by; more would only cost
 #define POINTER_MAX 128
 
@@ -244,44 +244,42 @@ static void parse_object(struct parser *parser, const struct tw_schema *schema, 
 
 // ---- the body -----------------------------------------------------------------------------------
 
-// The parser's own depth limit is 2048; ours is checked before it recurses.
-static bool is_too_deep(struct tw_str text)
+// A number that no field can hold: JSON as text, but out of every range.
+static struct tw_verdict fail_number(struct tw_req *req, size_t at)
 {
-    unsigned depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (in_string) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                in_string = false;
-        } else if (c == '"') {
-            in_string = true;
-        } else if ((c == '{' || c == '[') && ++depth > DEPTH_MAX) {
-            return true;
-        } else if ((c == '}' || c == ']') && depth > 0) {
-            depth--;
-        }
-    }
-    return false;
+    char pointer[POINTER_MAX];
+    size_t n = tw_json_text_pointer(req->body, at, pointer, sizeof(pointer));
+    struct tw_problem_error error = {
+        .pointer = {pointer, n}, .code = "range", .detail = TW_STR("The number is out of range.")};
+    bool printable = tw_utf8_valid(error.pointer);
+    return tw_fail_errors(req, TW_VALIDATION_FAILED, "See errors.", &error, printable ? 1 : 0);
+}
+
+static struct tw_verdict fail_malformed(struct tw_req *req, const json_error_t *error)
+{
+    char detail[256];
+    if (json_error_code(error) == json_error_numeric_overflow)
+        return fail_number(req, (size_t)(error->position > 0 ? error->position - 1 : 0));
+    (void)snprintf(detail, sizeof(detail), "Line %d, column %d: %s", error->line, error->column,
+                   tw_utf8_valid(tw_str_of(error->text)) ? error->text : "not UTF-8");
+    return tw_fail(req, TW_MALFORMED_JSON, detail);
 }
 
 bool tw_body_parse(struct tw_req *req, const struct tw_schema *schema, void *out,
                    struct tw_verdict *verdict)
 {
-    if (is_too_deep(req->body)) {
+    size_t at;
+    json_error_t error;
+    enum tw_json_fault fault = tw_json_text_scan(req->body, &at);
+    if (fault == TW_JSON_TOO_DEEP) { // the parser's own limit is 2048
         *verdict = tw_fail(req, TW_MALFORMED_JSON, "The body is nested too deeply.");
         return false;
     }
-    json_error_t error;
     json_t *json = json_loadb(req->body.p ? req->body.p : "", req->body.n, JSON_REJECT_DUPLICATES,
                               &error);
-    if (!json) {
-        char detail[256];
-        (void)snprintf(detail, sizeof(detail), "Line %d, column %d: %s", error.line, error.column,
-                       tw_utf8_valid(tw_str_of(error.text)) ? error.text : "not UTF-8");
-        *verdict = tw_fail(req, TW_MALFORMED_JSON, detail);
+    if (!json || fault == TW_JSON_MINUS_ZERO) {
+        *verdict = json ? fail_number(req, at) : fail_malformed(req, &error);
+        json_decref(json);
         return false;
     }
     struct parser *parser = tw_req_alloc(req, sizeof(*parser));

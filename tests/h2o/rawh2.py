@@ -80,7 +80,9 @@ class Connection:
         try:
             self._tcp.connect((host, port))
             self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.sock = tls.wrap_socket(self._tcp, server_hostname=host) if tls else self._tcp
+            if tls:  # the wrapped socket takes the descriptor over
+                self._tcp = tls.wrap_socket(self._tcp, server_hostname=host)
+            self.sock = self._tcp
             settings = SettingsFrame(settings={SettingsFrame.INITIAL_WINDOW_SIZE: initial_window,
                                                SettingsFrame.ENABLE_PUSH: 0})
             window = WindowUpdateFrame(0, window_increment=CONNECTION_WINDOW_ROOM)
