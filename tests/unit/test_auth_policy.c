@@ -89,7 +89,9 @@ static void test_groups(void **state)
     assert_int_equal(roles_of("\"manager\""), M);
     assert_int_equal(roles_of("[\"cashier\",\"admin\",\"cashier\"]"), C | A);
     assert_int_equal(roles_of("[\"eu-west-1_abc_Google\",\"ADMIN\",\"cashier,admin\"]"), 0);
-    assert_int_equal(roles_of("\"cashier admin\""), 0);
+    // One string is a list of words; within an array a space is part of the group's name.
+    assert_int_equal(roles_of("\" cashier  admin \""), C | A);
+    assert_int_equal(roles_of("[\"cashier admin\"]"), 0);
 }
 
 int main(void)
