@@ -4,6 +4,7 @@ attacks are those of tests/h2o, which fell the unpatched library."""
 
 import json
 import ssl
+import time
 
 import pytest
 
@@ -14,7 +15,7 @@ import defect_drain
 import defect_loop
 import defect_stderr
 from kit.clients import Api
-from kit.processes import cpu_percent, scaled
+from kit.processes import cpu_percent, eventually, scaled
 from rawh2 import Closed, Connection
 
 pytestmark = pytest.mark.heavy
@@ -79,13 +80,21 @@ def test_unknown_frames_leave_stderr_alone(gateway, target):
 
 
 @pytest.mark.parametrize("trailers", [False, True])
-def test_a_sale_that_arrives_during_the_drain_is_whole(start, shop, target, trailers):
-    """P5: the GOAWAY covers the stream, so the rest of its body is taken and answered."""
+@pytest.mark.parametrize("age_s", [0, 1.1], ids=["young", "old"])
+def test_a_sale_that_arrives_during_the_drain_is_whole(start, shop, target, age_s, trailers):
+    """P5: the GOAWAY covers the stream, so the rest of its body is taken and answered, whether the
+    connection is new or has been open for a while."""
     gateway = start()
+    opened = time.monotonic()
+
+    def begin():
+        eventually(lambda: time.monotonic() - opened > age_s, what="the connection is old")
+        gateway.terminate()
+
     body = json.dumps(shop.basket(shop.product(), registerId="x" * 64)).encode()
     headers = {**bearer(shop.token()), "content-type": "application/json", "idempotency-key": "k"}
     outcome = defect_drain.attack(HOST, getattr(gateway, target[0]), "/v1/transactions", body, headers,
-                                  begin_shutdown=gateway.terminate, trailers=trailers, tls=target[1])
+                                  begin_shutdown=begin, trailers=trailers, tls=target[1])
     assert outcome.survived and outcome.numbers["status"] == 201, str(outcome)
     assert shop.sales() == 1
     assert gateway.wait(10) == 0 and not gateway.events("workers_killed")

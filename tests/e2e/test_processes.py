@@ -12,8 +12,8 @@ import uuid
 import pytest
 
 from kit.clients import LOST, Api, Connection, Load, at_once
-from kit.processes import (descriptors, eventually, free_port, group_members, is_alive, patient, resident_kib,
-                           scaled)
+from kit.processes import (SANITIZED, descriptors, eventually, free_port, group_members, is_alive,
+                           patient, resident_kib, scaled)
 from test_sales import lock_stock
 
 pytestmark = pytest.mark.heavy
@@ -42,7 +42,7 @@ def connections_by_worker(gateway, token, n=16):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_dead_worker_is_replaced_and_the_other_is_not_disturbed(start, shop, number):
     """P1 and Show 3: under load only its own requests are lost; within 200 ms there is a new one."""
-    gateway = start()
+    gateway = start(env={"ASAN_OPTIONS": "handle_segv=0"})
     product, token = shop.product(), shop.token()
     kept = connections_by_worker(gateway, token)
     victim = gateway.workers()[0]
@@ -70,7 +70,6 @@ def test_a_dead_worker_is_replaced_and_the_other_is_not_disturbed(start, shop, n
     workers = gateway.workers()
     assert len(workers) == 2 and victim not in workers.values()
     assert gateway.metrics()["tillway_worker_restarts_total"] == 1
-    gateway.expect_stderr = "."  # the sanitizers report a SIGSEGV from outside
     for connection in kept[0] + kept[1]:
         connection.close()
 
@@ -289,7 +288,8 @@ def test_memory_and_descriptors_come_back(start, shop):
     for _ in range(4):
         crowd(60)
     assert descriptors(pid) == fds
-    assert resident_kib(pid) < memory * 1.05 + 1024
+    if not SANITIZED:  # whose quarantine keeps what was freed
+        assert resident_kib(pid) < memory * 1.05 + 1024
 
 
 @pytest.mark.parametrize("kind", ["pipe nobody reads", "closed pipe"])

@@ -67,14 +67,15 @@ class Gateway:
         return self
 
     def start(self, until="ready"):
-        """until: "ready" (/readyz is 200), or "live" (it listens)."""
+        """until: "ready" (every worker is), or "live" (it listens)."""
         self.spawn()
         if self._log_to is None:
             self._find_ports()
         self._admin_client = httpx.Client(base_url="http://127.0.0.1:%d" % self.admin,
                                           trust_env=False, timeout=10)
         if until == "ready":
-            eventually(lambda: self._answers() and self.is_ready(), 20, what="/readyz is 200")
+            eventually(lambda: self._answers() and self.is_ready() and self._all_ready(), 20,
+                       what="/readyz is 200, and every worker is ready")
         return self
 
     def _find_ports(self):
@@ -204,6 +205,10 @@ class Gateway:
             return self.get_admin("/livez").status_code == 200
         except httpx.ConnectError:
             return False
+
+    def _all_ready(self):
+        workers = self.get_admin("/readyz").json()["workers"]
+        return workers["ready"] == workers["expected"]
 
     def is_ready(self):
         return self.get_admin("/readyz").status_code == 200

@@ -1,0 +1,205 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Runs test suites on what is built already (make test builds first), and counts them.
+#
+#   tests/run.sh all                 everything that CI checks
+#   tests/run.sh unit|e2e            the unit tests; the end-to-end tests on TILLWAY_BIN (build/tillway)
+#   tests/run.sh e2e -k sale         ... with words for pytest
+#
+# One line per suite, the output of those that fail, and as the last line "N passed, N failed"; the
+# exit code says the same. Everything that a suite wrote stays under build/test-logs. PostgreSQL is
+# private to the run, in var/test-run-*; whatever was started is stopped at the end, also on Ctrl-C
+# and SIGTERM, and what a run that was killed has left is removed by the next one.
+# What measures no time runs side by side first; then e2e alone; then e2e under the sanitizers, whose
+# limits of time are wide, beside the master's tests, which mostly wait.
+set -uo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
+# shellcheck source-path=SCRIPTDIR source=../dev/lib.sh
+. dev/lib.sh
+
+what=${1:-}
+case $what in
+all | e2e | unit) shift ;;
+*)
+    echo "usage: tests/run.sh all|e2e|unit [words for pytest]" >&2
+    exit 2
+    ;;
+esac
+words=("$@")
+
+python=/usr/bin/python3 # Debian's, which sees Debian's pytest and libraries
+suite_timeout_s=280
+logs=$PWD/build/test-logs
+corpora=${TILLWAY_CORPORA:-$PWD/../shared/corpora}
+work=
+
+export LC_ALL=C.UTF-8
+if [ -d "$corpora" ]; then export TILLWAY_CORPORA=$corpora; else unset TILLWAY_CORPORA; fi
+export TILLWAY_BIN=${TILLWAY_BIN:-build/tillway}
+
+declare -A pid_of began_of # of the suites that run
+passed=0 failed=0 skipped=0
+
+# ---- what must not be left behind ----------------------------------------------------------------
+
+remove_work() {
+    local dir=$1
+    if [ -e "$dir/pg" ] || [ -L "$dir/pg" ]; then
+        dev/postgres.sh remove "$dir/pg" >>"$logs/postgres.log" 2>&1
+    fi
+    rm -rf -- "$dir"
+}
+
+finish() {
+    trap '' INT TERM HUP
+    trap - EXIT
+    local name
+    for name in "${!pid_of[@]}"; do # timeout(1) passes it on to the suite's whole group
+        kill -TERM "${pid_of[$name]}" 2>/dev/null || true
+    done
+    for name in "${!pid_of[@]}"; do
+        wait "${pid_of[$name]}"
+    done
+    [ -z "$work" ] || remove_work "$work"
+}
+trap finish EXIT
+trap 'finish; exit 130' INT
+trap 'finish; exit 143' TERM HUP
+
+make_work() {
+    local dir
+    mkdir -p -- "$logs" var
+    for dir in var/test-run-*; do
+        [ ! -d "$dir" ] || pid_alive "$dir/owner" >/dev/null || remove_work "$dir"
+    done
+    work=$(mktemp -d "$PWD/var/test-run-XXXXXX")
+    chmod 711 -- "$work" # PostgreSQL's account passes through
+    pid_write "$work/owner" $$
+}
+
+# ---- suites --------------------------------------------------------------------------------------
+
+# start NAME COMMAND...: in the background, into its log.
+start() {
+    local name=$1
+    shift
+    began_of[$name]=${EPOCHREALTIME/./}
+    timeout --kill-after=30 "$suite_timeout_s" "$@" >"$logs/$name.log" 2>&1 </dev/null &
+    pid_of[$name]=$!
+}
+
+# end NAME: waits, counts, prints its line, and what it said when something failed. A suite's last
+# line "N passed, N failed[, N skipped]" counts; one that ends without such a line is a failure.
+end() {
+    local name=$1 code=0 line p=0 f=0 s=0 ms verdict=ok
+    wait "${pid_of[$name]}" || code=$?
+    unset "pid_of[$name]"
+    ms=$(((${EPOCHREALTIME/./} - ${began_of[$name]}) / 1000))
+    line=$(tail -n 1 -- "$logs/$name.log")
+    if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
+        p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]} s=${BASH_REMATCH[4]:-0}
+        [ "$code" -eq 0 ] || [ "$f" -gt 0 ] || f=1
+    elif [ "$code" -eq 0 ] && [ "$name" = lint ]; then
+        p=1
+    else
+        f=1
+    fi
+    [ "$f" -eq 0 ] || verdict=FAILED
+    printf '%-7s %-9s %4d passed, %2d failed, %2d skipped  %3d.%d s\n' "$verdict" "$name" \
+        "$p" "$f" "$s" $((ms / 1000)) $((ms % 1000 / 100))
+    [ "$f" -eq 0 ] || show_failure "$name" "$code"
+    passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+show_failure() {
+    local log=$logs/$1.log
+    [ "$2" -ne 124 ] || echo "        $1 took longer than $suite_timeout_s s"
+    sed -n '/^=* \(FAILURES\|ERRORS\) =*$/,$p' -- "$log" >"$log.failures"
+    [ -s "$log.failures" ] || cp -- "$log" "$log.failures"
+    tail -n 500 -- "$log.failures" | sed 's/^/        /'
+    rm -f -- "$log.failures"
+    echo "        (all of it: ${log#"$PWD/"})"
+}
+
+# Runs pytest and ends with our kind of line instead of its own.
+run_pytest() {
+    local report=$1
+    shift
+    rm -f -- "$report"
+    "$python" -B -m pytest -p no:cacheprovider -q --tb=short --durations=15 --junitxml="$report" "$@"
+    local code=$?
+    [ -s "$report" ] && "$python" - "$report" <<'END'
+import sys, xml.etree.ElementTree as tree
+suites = list(tree.parse(sys.argv[1]).getroot().iter("testsuite"))
+n, failed, errors, skipped = (sum(int(s.get(k)) for s in suites)
+                              for k in ("tests", "failures", "errors", "skipped"))
+bad = failed + errors
+print("%d passed, %d failed, %d skipped" % (max(n - bad - skipped, 0), bad, skipped))
+END
+    return "$code"
+}
+
+# bash -c with the function above: what timeout(1) starts must be a program.
+pytest_suite() {
+    local name=$1
+    shift
+    start "$name" bash -c "$(declare -f run_pytest); python=$python; run_pytest \"\$@\"" run_pytest \
+        "$logs/$name.xml" "$@"
+}
+
+start_postgres() {
+    dev/postgres.sh start "$work/pg" >>"$logs/postgres.log" 2>&1 &&
+        dev/postgres.sh createdb "$work/pg" sql_tests >>"$logs/postgres.log" 2>&1 && return
+    tail -n 20 -- "$logs/postgres.log" >&2
+    echo "the private PostgreSQL did not start (its last lines are above)" >&2
+    echo "0 passed, 1 failed"
+    exit 1
+}
+
+# start_e2e NAME BINARY [words for pytest]
+start_e2e() {
+    local name=$1
+    TILLWAY_BIN=$2 TILLWAY_TEST_POSTGRES=$work/pg TILLWAY_TEST_LOGS=$logs/$name pytest_suite "$name" \
+        tests/e2e --basetemp="$work/tmp-$name" "${@:3}"
+}
+
+# ---- the run -------------------------------------------------------------------------------------
+
+make_work
+began=$SECONDS
+case $what in
+unit)
+    start unit tests/run-unit.sh build
+    end unit
+    ;;
+e2e)
+    start_postgres
+    start_e2e e2e "$TILLWAY_BIN" "${words[@]}"
+    end e2e
+    ;;
+all)
+    [ ! -x tests/lint/run.sh ] || start lint tests/lint/run.sh
+    start unit tests/run-unit.sh build
+    start_postgres
+    end unit
+    start unit-asan tests/run-unit.sh build/asan
+    start sql tests/sql/run.sh "$(dev/postgres.sh url "$work/pg" sql_tests)"
+    end unit-asan
+    end sql
+    [ -z "${pid_of[lint]:-}" ] || end lint
+    start_e2e e2e build/tillway
+    end e2e
+    TILLWAY_MASTER_HARNESS=$PWD/build/master-harness pytest_suite master tests/master \
+        --basetemp="$work/tmp-master"
+    start_e2e e2e-asan build/asan/tillway
+    end master
+    end e2e-asan
+    ;;
+esac
+
+finish
+echo "took $((SECONDS - began)) s; logs in build/test-logs"
+more=
+[ "$skipped" -eq 0 ] || more=", $skipped skipped"
+echo "$passed passed, $failed failed$more"
+[ "$failed" -eq 0 ]
