@@ -96,6 +96,7 @@ end() {
     unset "pid_of[$name]"
     ms=$(((${EPOCHREALTIME/./} - ${began_of[$name]}) / 1000))
     line=$(tail -n 1 -- "$logs/$name.log")
+    [ ! -s "$logs/$name.xml" ] || line=$(summary "$logs/$name.xml")
     if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed(,\ ([0-9]+)\ skipped)?$ ]]; then
         p=${BASH_REMATCH[1]} f=${BASH_REMATCH[2]} s=${BASH_REMATCH[4]:-0}
         [ "$code" -eq 0 ] || [ "$f" -gt 0 ] || f=1
@@ -121,14 +122,19 @@ show_failure() {
     echo "        (all of it: ${log#"$PWD/"})"
 }
 
-# Runs pytest and ends with our kind of line instead of its own.
-run_pytest() {
-    local report=$1
+# start_pytest NAME WORDS...: pytest without a shell between, so that a signal reaches it and the end
+# is its own.
+start_pytest() {
+    local name=$1
     shift
-    rm -f -- "$report"
-    "$python" -B -m pytest -p no:cacheprovider -q --tb=short --durations=15 --junitxml="$report" "$@"
-    local code=$?
-    [ -s "$report" ] && "$python" - "$report" <<'END'
+    rm -f -- "$logs/$name.xml"
+    start "$name" "$python" -B -m pytest -p no:cacheprovider -q --tb=short --durations=15 \
+        --junitxml="$logs/$name.xml" --basetemp="$work/tmp-$name" "$@"
+}
+
+# pytest's report as our kind of line.
+summary() {
+    "$python" - "$1" <<'END'
 import sys, xml.etree.ElementTree as tree
 suites = list(tree.parse(sys.argv[1]).getroot().iter("testsuite"))
 n, failed, errors, skipped = (sum(int(s.get(k)) for s in suites)
@@ -136,15 +142,6 @@ n, failed, errors, skipped = (sum(int(s.get(k)) for s in suites)
 bad = failed + errors
 print("%d passed, %d failed, %d skipped" % (max(n - bad - skipped, 0), bad, skipped))
 END
-    return "$code"
-}
-
-# bash -c with the function above: what timeout(1) starts must be a program.
-pytest_suite() {
-    local name=$1
-    shift
-    start "$name" bash -c "$(declare -f run_pytest); python=$python; run_pytest \"\$@\"" run_pytest \
-        "$logs/$name.xml" "$@"
 }
 
 start_postgres() {
@@ -159,8 +156,8 @@ start_postgres() {
 # start_e2e NAME BINARY [words for pytest]
 start_e2e() {
     local name=$1
-    TILLWAY_BIN=$2 TILLWAY_TEST_POSTGRES=$work/pg TILLWAY_TEST_LOGS=$logs/$name pytest_suite "$name" \
-        tests/e2e --basetemp="$work/tmp-$name" "${@:3}"
+    TILLWAY_BIN=$2 TILLWAY_TEST_POSTGRES=$work/pg TILLWAY_TEST_LOGS=$logs/$name start_pytest "$name" \
+        tests/e2e "${@:3}"
 }
 
 # ---- the run -------------------------------------------------------------------------------------
@@ -189,8 +186,7 @@ all)
     [ -z "${pid_of[lint]:-}" ] || end lint
     start_e2e e2e build/tillway
     end e2e
-    TILLWAY_MASTER_HARNESS=$PWD/build/master-harness pytest_suite master tests/master \
-        --basetemp="$work/tmp-master"
+    TILLWAY_MASTER_HARNESS=$PWD/build/master-harness start_pytest master tests/master
     start_e2e e2e-asan build/asan/tillway
     end master
     end e2e-asan
