@@ -125,6 +125,8 @@ MALFORMED = {
     "lone surrogate": b'{"a":"\\ud800"}', "reversed surrogates": b'{"a":"\\udc00\\ud800"}',
     "NUL": b'{"a":"\x00"}', "escaped NUL": b'{"name":"a\\u0000b","price":1}',
     "NUL in a name": b'{"a\\u0000":1}', "NUL behind": b'{}\x00',
+    "minus zero in half a body": b'{"price":-0', "minus zero as a name": b'{-0:1}',
+    "minus zero under a bad name": b'{"\\q":-0}', "minus zero under invalid UTF-8": b'{"\xff":-0}',
     "duplicate": b'{"name":"a","name":"b","price":1}',
     "duplicate by escape": b'{"name":"a","n\\u0061me":"b","price":1}',
     "duplicate inside": b'{"name":"a","price":1,"sku":{"a":1,"a":2}}',
@@ -159,6 +161,8 @@ def test_brackets_in_strings_are_not_depth(manager):
 # Valid JSON that we refuse on purpose (B4, B5).
 REFUSED = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json",
            "y_object_escaped_null_in_key.json", "y_string_null_escape.json"}
+# No JSON, yet 422: its number, which no double holds, is met before it is seen to be no name (B3).
+NUMBER_FIRST = {"n_object_non_string_key_but_huge_number_instead.json"}
 
 
 @pytest.mark.heavy
@@ -174,7 +178,7 @@ def test_the_json_test_suite(gateway, shop):
             text = f.read()
         status, _, _ = connection.request("POST", "/v1/products", text)
         composite = text.strip()[:1] in (b"[", b"{") and name not in REFUSED
-        good = (status == 400 if name[0] == "n" else status in (400, 422) if name[0] == "i" else
+        good = (status == (422 if name in NUMBER_FIRST else 400) if name[0] == "n" else status in (400, 422) if name[0] == "i" else
                 status == (422 if composite else 400))
         if not good:
             wrong.append((name, status))
