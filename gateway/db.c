@@ -30,6 +30,7 @@ struct lane {
 
 struct tw_db {
     h2o_loop_t *loop;
+    struct tw_db_resolver *resolver;
     const struct tw_config *config;
     struct tw_worker_page *page;
     unsigned worker_index;
@@ -46,6 +47,11 @@ const struct tw_config *tw_db_config(const struct tw_db *db)
 struct st_h2o_evloop_t *tw_db_loop(const struct tw_db *db)
 {
     return db->loop;
+}
+
+struct tw_db_resolver *tw_db_resolver(const struct tw_db *db)
+{
+    return db->resolver;
 }
 
 struct tw_worker_page *tw_db_page(const struct tw_db *db)
@@ -100,21 +106,23 @@ static bool lane_init(struct tw_db *db, enum tw_lane index, unsigned n_conns, un
 
 static void on_tick(h2o_timeout_entry_t *entry);
 
-struct tw_db *tw_db_new(struct st_h2o_evloop_t *loop, const struct tw_config *config,
+struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *config,
                         unsigned worker_index, unsigned n_workers, struct tw_worker_page *page)
 {
     struct tw_db *db = calloc(1, sizeof(*db));
     if (!db)
         return NULL;
-    db->loop = loop;
+    db->loop = ctx->loop;
     db->config = config;
     db->page = page;
     db->worker_index = worker_index;
-    h2o_timeout_init(loop, &db->tick_timeout, TICK_MS);
+    h2o_timeout_init(db->loop, &db->tick_timeout, TICK_MS);
     db->tick.cb = on_tick;
     unsigned sizes[TW_LANE_COUNT];
     lane_sizes(config->db_max_connections, worker_index, n_workers, sizes);
-    bool ok = lane_init(db, TW_LANE_FAST, sizes[TW_LANE_FAST], config->db_pipeline_depth) &&
+    db->resolver = tw_db_resolver_new(&ctx->receivers.hostinfo_getaddr, config->db_url);
+    bool ok = db->resolver &&
+              lane_init(db, TW_LANE_FAST, sizes[TW_LANE_FAST], config->db_pipeline_depth) &&
               lane_init(db, TW_LANE_WRITE, sizes[TW_LANE_WRITE], 1) &&
               lane_init(db, TW_LANE_SLOW, sizes[TW_LANE_SLOW], 1);
     if (!ok) {
@@ -124,7 +132,7 @@ struct tw_db *tw_db_new(struct st_h2o_evloop_t *loop, const struct tw_config *co
     db->lanes[TW_LANE_FAST].statement_timeout_ms = config->db_fast_timeout_ms;
     db->lanes[TW_LANE_WRITE].statement_timeout_ms = config->db_write_timeout_ms;
     db->lanes[TW_LANE_SLOW].statement_timeout_ms = config->db_slow_timeout_ms;
-    h2o_timeout_link(loop, &db->tick_timeout, &db->tick);
+    h2o_timeout_link(db->loop, &db->tick_timeout, &db->tick);
     return db;
 }
 
@@ -150,6 +158,7 @@ void tw_db_free(struct tw_db *db)
             tw_conn_dispose(&lane->conns[i]);
         free(lane->conns);
     }
+    tw_db_resolver_free(db->resolver);
     free(db);
 }
 

@@ -18,7 +18,7 @@
 #include "gateway/shared.h"
 #include "gateway/status.h"
 
-struct st_h2o_evloop_t; // h2o_loop_t
+struct st_h2o_context_t; // h2o_context_t
 struct tw_db;
 struct tw_db_query;
 
@@ -37,8 +37,9 @@ struct tw_db_result {
 
 typedef void (*tw_db_callback)(void *owner, const struct tw_db_result *result);
 
-// `loop` is the worker's h2o loop. NULL when memory is short. Connecting begins at the next flush.
-struct tw_db *tw_db_new(struct st_h2o_evloop_t *loop, const struct tw_config *config,
+// `ctx` is the worker's h2o context. NULL when memory is short. Connecting begins at the next
+// flush.
+struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *config,
                         unsigned worker_index, unsigned n_workers, struct tw_worker_page *page);
 
 // Closes all connections; queries still there are forgotten without a callback.

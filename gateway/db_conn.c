@@ -394,21 +394,42 @@ void tw_conn_replace(struct tw_db_conn *conn)
 {
     close_pg(conn);
     set_state(conn, TW_CONN_DOWN);
+    conn->retry_at_us = 0;
     tw_conn_start(conn);
+}
+
+static PGconn *connect_start(struct tw_db_conn *conn, const char *host, const char *hostaddr)
+{
+    char name[64];
+    (void)snprintf(name, sizeof(name), "tillway worker %u %s", tw_db_worker_index(conn->db),
+                   lane_names[conn->lane]);
+    const char *db_url = tw_db_config(conn->db)->db_url;
+    // What stands before dbname gives way to the URL's own values; what stands behind it wins.
+    const char *keys[] = {"fallback_application_name",
+                          "tcp_user_timeout",
+                          "keepalives_idle",
+                          "client_encoding",
+                          "dbname",
+                          "host",
+                          "hostaddr",
+                          NULL};
+    const char *values[] = {name, "10000", "30", "UTF8", db_url, host, hostaddr, NULL};
+    return PQconnectStartParams(keys, values, 1);
 }
 
 void tw_conn_start(struct tw_db_conn *conn)
 {
+    const char *host, *hostaddr, *why;
+    enum tw_resolved resolved = tw_db_resolve(tw_db_resolver(conn->db), &host, &hostaddr, &why);
+    if (resolved == TW_RESOLVED_PENDING)
+        return;
     conn->stale = false;
-    char name[64];
-    (void)snprintf(name, sizeof(name), "tillway worker %u %s", tw_db_worker_index(conn->db),
-                   lane_names[conn->lane]);
-    // What stands before dbname gives way to the URL's own values.
-    const char *keys[] = {"fallback_application_name", "tcp_user_timeout", "keepalives_idle",
-                          "client_encoding",           "dbname",           NULL};
-    const char *values[] = {name, "10000", "30", "UTF8", tw_db_config(conn->db)->db_url, NULL};
     set_state(conn, TW_CONN_CONNECTING);
-    conn->pg = PQconnectStartParams(keys, values, 1);
+    if (resolved == TW_RESOLVED_FAILED) {
+        tw_conn_break(conn, why);
+        return;
+    }
+    conn->pg = connect_start(conn, host, hostaddr);
     if (!conn->pg || PQstatus(conn->pg) == CONNECTION_BAD || !watch_socket(conn)) {
         tw_conn_break(conn, "cannot connect");
         return;

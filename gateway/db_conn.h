@@ -12,6 +12,7 @@
 #include <libpq-fe.h>
 
 #include "gateway/db.h"
+#include "gateway/db_resolve.h"
 #include "gateway/h2o_include.h"
 
 enum tw_conn_state { TW_CONN_DOWN, TW_CONN_CONNECTING, TW_CONN_PREPARING, TW_CONN_READY };
@@ -67,7 +68,7 @@ TW_MUST_USE bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db, enum tw
                               unsigned depth);
 void tw_conn_dispose(struct tw_db_conn *conn); // frees without callbacks
 
-// DOWN and due: begins to connect.
+// DOWN and due: begins to connect, or stays DOWN while the host's name is being looked up.
 void tw_conn_start(struct tw_db_conn *conn);
 
 // Appends the query to the pipeline; false when the connection broke (the query is untouched).
@@ -106,6 +107,7 @@ void tw_db_conn_changed(struct tw_db_conn *conn);
 
 const struct tw_config *tw_db_config(const struct tw_db *db);
 struct st_h2o_evloop_t *tw_db_loop(const struct tw_db *db);
+struct tw_db_resolver *tw_db_resolver(const struct tw_db *db);
 struct tw_worker_page *tw_db_page(const struct tw_db *db);
 unsigned tw_db_worker_index(const struct tw_db *db);
 

@@ -335,7 +335,7 @@ int tw_worker_run(const struct tw_heritage *heritage)
     h2o_linklist_init_anchor(&worker->conns);
     signal(SIGPIPE, SIG_IGN);
     h2o_init(worker);
-    worker->db = tw_db_new(worker->ctx.loop, worker->config, heritage->worker_index,
+    worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
                            heritage->n_workers, worker->page);
     if (!worker->db || !verifier_init(worker) || !listeners_init(worker)) {
         tw_log(TW_LEVEL_ERROR, "worker_failed", "the worker cannot start");
