@@ -155,8 +155,9 @@ def start(work, config, request):
     changes are merged into the configuration, None removes a key. It is stopped and judged."""
     running = request.node.gateways = []
 
-    def start_one(until="ready", env=None, files=(), log_to=None, **changes):
-        gateway = Gateway(work, deep_merge(config, changes), env=env, files=files, log_to=log_to)
+    def start_one(until="ready", env=None, files=(), log_to=None, prefix=(), **changes):
+        gateway = Gateway(work, deep_merge(config, changes), env=env, files=files, log_to=log_to,
+                          prefix=prefix)
         running.append(gateway)
         return gateway.start(until) if until else gateway.spawn()
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import socket
 import threading
 import time
 import urllib.parse
@@ -229,6 +230,36 @@ def test_the_database_is_absent_at_the_start(start, shop, database):
         lost = [e["message"] for e in gateway.events("db_connection_lost")]
         assert lost and "refused" in lost[0]
         gateway.stop()
+
+
+@pytest.fixture
+def silent_name_server(work):
+    """A command that runs another one where no name server answers."""
+    if os.geteuid() != 0:
+        pytest.skip("a mount namespace and port 53 need root")
+    config = os.path.join(work, "resolv.conf")
+    with open(config, "w", encoding="utf-8") as f:
+        f.write("nameserver 127.0.0.9\noptions timeout:5 attempts:2\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.9", 53))
+        yield ["unshare", "--mount", "sh", "-c",
+               'mount --bind "$0" /etc/resolv.conf && exec "$@"', config]
+
+
+def test_a_silent_name_server_blocks_nobody(start, shop, silent_name_server):
+    """D6: the database's host name is looked up, nobody answers, and the workers go on turning: for
+    longer than the master's watchdog waits, every request that needs no database is answered."""
+    gateway = start(until="live", workers=1, prefix=silent_name_server,
+                    db={"url": "postgresql://till:hidden@db.example/till"})
+    pids = gateway.workers()
+    eventually(lambda: gateway.unready_reasons() == ["database"], what="only the database is missing")
+    with Api(gateway, shop.token()) as api:
+        watched_until = time.monotonic() + 7
+        while time.monotonic() < watched_until:
+            answer = api.get("/v1/me")
+            assert answer.status_code == 200 and answer.elapsed.total_seconds() < patient(0.5)
+    assert gateway.workers() == pids and not gateway.events("worker_stuck")
+    gateway.stop()
 
 
 def test_the_backoff_grows_and_jitters(start, database):

@@ -36,8 +36,9 @@ class Gateway:
 
     _count = 0
 
-    def __init__(self, directory, config, env=None, files=(), log_to=None):
-        """log_to: a descriptor instead of the log file; the configuration must name the ports then."""
+    def __init__(self, directory, config, env=None, files=(), log_to=None, prefix=()):
+        """log_to: a descriptor instead of the log file; the configuration must name the ports then.
+        prefix: a command that becomes the gateway (unshare, nice, …)."""
         Gateway._count += 1
         self._base = os.path.join(directory, "gateway-%d" % Gateway._count)
         self.log_path = self._base + ".log"
@@ -46,9 +47,9 @@ class Gateway:
         with open(self.config_path, "w", encoding="utf-8") as f:
             json.dump(config, f, indent=1)  # JSON is YAML
         os.chmod(self.config_path, 0o600)
-        self._arguments = ["-c", self.config_path]
+        self._command = [*prefix, BINARY, "-c", self.config_path]
         for path in files:
-            self._arguments += ["-c", path]
+            self._command += ["-c", path]
         self._env = clean_environment(**(env or {}))
         self._log_to = log_to
         if log_to is not None:
@@ -61,7 +62,7 @@ class Gateway:
 
     def spawn(self):
         with open(self.log_path, "ab") as log, open(self.stderr_path, "ab") as err:
-            self.process = spawn([BINARY, *self._arguments], stderr=err, env=self._env,
+            self.process = spawn(self._command, stderr=err, env=self._env,
                                  stdout=log if self._log_to is None else self._log_to)
         self.pid = self.process.pid
         return self
