@@ -134,7 +134,7 @@ def test_postgresql_restarts_under_load(start, shop, postgres, database):
         for thread in threads:
             thread.join(30)
     assert not any(thread.is_alive() for thread in threads), "a client hangs"
-    assert not [wrong for thread in threads for wrong in thread.wrong]
+    assert [wrong for thread in threads for wrong in thread.wrong] == []
     assert sum(till.lost for till in tills) == 0, "the gateway keeps its clients' connections"
     slowest = max(thread.slowest_s for thread in threads)
     assert slowest < patient(NOBODY_WAITS_S), "%.2f s" % slowest
@@ -143,7 +143,8 @@ def test_postgresql_restarts_under_load(start, shop, postgres, database):
     recorded = {str(row[0]) for row in database.rows(
         "SELECT transaction_id FROM transactions WHERE store_id = %s", shop.store)}
     assert len(set(acknowledged)) == len(acknowledged), "two keys share a sale"
-    assert set(acknowledged) == recorded
+    assert set(acknowledged) == recorded, "lost: %s; never acknowledged: %s" % (
+        set(acknowledged) - recorded, recorded - set(acknowledged))
     assert shop.stock(bread) == 100000 - len(acknowledged)
     assert database.value("SELECT count(*) FROM idempotency_keys k JOIN transactions t"
                           " USING (transaction_id) WHERE store_id = %s", shop.store) == len(recorded)
