@@ -225,9 +225,10 @@ static void put_optional(struct tw_json *line, struct tw_str key, struct tw_str 
 
 void tw_log_access(const struct tw_log_access *entry)
 {
-    if (out.level > TW_LEVEL_INFO)
+    enum tw_level level = entry->level > TW_LEVEL_INFO ? entry->level : TW_LEVEL_INFO;
+    if (level < out.level)
         return;
-    struct tw_json line = line_begin(TW_LEVEL_INFO, TW_STR("access"));
+    struct tw_json line = line_begin(level, TW_STR("access"));
     // The limits and some 300 bytes for keys and numbers stay below LINE_BYTES.
     put_optional(&line, TW_STR("requestId"), entry->request_id, 64);
     put_optional(&line, TW_STR("method"), entry->method, 32);

@@ -22,12 +22,13 @@ void tw_log(enum tw_level level, const char *event, const char *fmt, ...) TW_PRI
 
 // One finished request. Slices need not be valid UTF-8; empty ones are left out.
 struct tw_log_access {
+    enum tw_level level; // below info counts as info
     struct tw_str request_id, method, path, route, protocol, peer, code, subject, traceparent;
     unsigned http_status; // 0: the client left before the answer
     uint64_t bytes_sent, duration_us;
 };
 
-// {"time":…,"level":"info","kind":"access",…}; stays in the buffer until tw_log_flush.
+// {"time":…,"level":…,"kind":"access",…}; stays in the buffer until tw_log_flush.
 void tw_log_access(const struct tw_log_access *entry);
 
 // Lines dropped since the last call, for the metric.

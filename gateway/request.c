@@ -80,6 +80,7 @@ static struct tw_str protocol_name(const h2o_req_t *h2o)
 static void log_access(struct tw_req *req, uint64_t duration_us)
 {
     struct tw_log_access entry = {
+        .level = tw_status_info(req->status)->level,
         .request_id = req->request_id,
         .method = str_of(req->h2o->input.method),
         .path = req->path,

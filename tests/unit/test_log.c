@@ -145,6 +145,24 @@ static void assert_text(const json_t *json, const char *key, const char *expecte
         fail_msg("%s is %s, not %s", key, value ? value : "absent", expected);
 }
 
+static void log_access_levels(void)
+{
+    tw_log_open("worker", 0, TW_LEVEL_WARN);
+    tw_log_access(&(struct tw_log_access){.http_status = 200});
+    tw_log_access(&(struct tw_log_access){.http_status = 503, .level = TW_LEVEL_WARN});
+    tw_log_flush();
+}
+
+static void test_access_lines_have_the_level_of_their_status(void **state)
+{
+    (void)state;
+    capture(log_access_levels);
+    assert_int_equal(count_lines(), 1);
+    json_t *json = line(0);
+    assert_text(json, "level", "warn");
+    json_decref(json);
+}
+
 // ---- what a line holds --------------------------------------------------------------------------
 
 static void log_events(void)
@@ -332,8 +350,9 @@ static void log_long_fields(void)
     tw_log_open("worker", 4095, TW_LEVEL_INFO);
     for (size_t i = 0; i < TW_COUNT(all); i++) {
         struct tw_str value = {all[i], sizeof plain};
-        struct tw_log_access entry = {value, value, value, value,      value,     value,
-                                      value, value, value, UINT32_MAX, INT64_MAX, INT64_MAX};
+        struct tw_log_access entry = {TW_LEVEL_ERROR, value,     value,    value, value,
+                                      value,          value,     value,    value, value,
+                                      UINT32_MAX,     INT64_MAX, INT64_MAX};
         tw_log_access(&entry);
         tw_log(TW_LEVEL_ERROR, "long", "x%.*s", (int)value.n, value.p);
     }
@@ -627,6 +646,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LOG_TEST(test_events),
+        LOG_TEST(test_access_lines_have_the_level_of_their_status),
         LOG_TEST(test_requests),
         LOG_TEST(test_times),
         LOG_TEST(test_any_bytes),
