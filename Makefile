@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) $(if $(H2O),H2O=$(H2O))
 
-.PHONY: build test unit e2e asan lint format format-check docs docs-check bench image prove-h2o clean
+.PHONY: build test unit e2e asan lint format docs bench image prove-h2o clean
 .DEFAULT_GOAL := build
 
 build:

@@ -4,7 +4,8 @@
 // Life: DOWN (waits for its next try) -> CONNECTING -> PREPARING (session set-up and the lane's
 // statements under one sync) -> READY -> DOWN. What was sent stands in a FIFO of explicit QUERY and
 // SYNC entries, because PQgetResult's NULLs cannot be counted safely once a pipeline aborts.
-// Callbacks into db.c: tw_db_query_answered, tw_db_query_returned, tw_db_conn_ready.
+// Callbacks into db.c: tw_db_query_answered, tw_db_query_returned,
+// tw_db_lane_is_stale, tw_db_conn_changed.
 
 #ifndef TW_DB_CONN_H
 #define TW_DB_CONN_H

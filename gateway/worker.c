@@ -17,6 +17,9 @@
 // Connections taken at once before others get their turn.
 #define ACCEPT_BATCH 32
 
+// The master fetches no more often than auth.jwks.min_refetch anyway.
+#define KEYS_ASK_INTERVAL_US 1000000
+
 // While draining, a connection that never sent a request is given this long to send it.
 #define UNUSED_CONNECTION_GRACE_US 1000000
 
@@ -126,7 +129,11 @@ void tw_worker_keys_update(struct tw_worker *worker)
 
 void tw_worker_keys_stale(struct tw_worker *worker, size_t issuer)
 {
-    (void)tw_ipc_send(worker->heritage->ipc_fd, TW_IPC_UNKNOWN_KID, (uint32_t)issuer);
+    uint64_t now_us = tw_now_us(), *asked_us = &worker->keys_asked_us[issuer];
+    if (*asked_us != 0 && now_us - *asked_us < KEYS_ASK_INTERVAL_US)
+        return; // a flood of unknown kids costs no system call each
+    if (tw_ipc_send(worker->heritage->ipc_fd, TW_IPC_UNKNOWN_KID, (uint32_t)issuer))
+        *asked_us = now_us;
 }
 
 static bool verifier_init(struct tw_worker *worker)

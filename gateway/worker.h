@@ -38,14 +38,14 @@ struct tw_worker {
     struct tw_listener *listeners; // one per config->listens
     struct tw_db *db;
     struct tw_verifier *verifier;
-    uint64_t *key_generations; // per issuer: last one taken over or refused
-    char *key_buffer;          // TW_KEYS_MAX_BYTES
+    uint64_t *key_generations;                    // per issuer: last one taken over or refused
+    char *key_buffer;                             // TW_KEYS_MAX_BYTES
+    uint64_t keys_asked_us[TW_CONFIG_ISSUER_MAX]; // when fresh keys were asked for last; 0: never
     h2o_linklist_t conns;
     h2o_socket_t *ipc;
     h2o_timeout_t tick_timeout;
     h2o_timeout_entry_t tick;
     bool draining;
-    bool accepting;
     uint64_t drain_until_us;
 };
 
