@@ -23,12 +23,14 @@ asan:
 	@$(INNER) BUILD=build/asan SANITIZE=1 binary unit
 
 e2e: build build/tillway-issuer
-	@dev/install.sh run test
+	@dev/install.sh run test npm
+	@tests/npm/install.sh
 	@tests/run.sh e2e
 
 # Everything that CI checks; the last line is "N passed, N failed".
 test:
-	@dev/install.sh build run test lint
+	@dev/install.sh build run test npm lint
+	@tests/npm/install.sh
 	@$(INNER) binary unit
 	@$(MAKE) build/tillway-issuer
 	@$(INNER) BUILD=build/asan SANITIZE=1 binary unit

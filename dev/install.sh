@@ -14,18 +14,25 @@ fail() {
     exit 1
 }
 
-[ $# -gt 0 ] || fail "usage: dev/install.sh PURPOSE... (build run test lint bench image)"
+[ $# -gt 0 ] || fail "usage: dev/install.sh PURPOSE... (build run test npm lint bench image)"
 
 wanted=()
 for purpose in "$@"; do
-    before=${#wanted[@]}
+    known=0
     while read -r name packages; do
         [ "$name" = "$purpose" ] || continue
         read -ra more <<<"$packages"
-        wanted+=("${more[@]}")
+        known=1
+        for package in "${more[@]}"; do
+            case $package in
+            *:*) command -v "${package%%:*}" >/dev/null || wanted+=("${package#*:}") ;;
+            *) wanted+=("$package") ;;
+            esac
+        done
     done <"$list"
-    [ "${#wanted[@]}" -gt "$before" ] || fail "dev/packages knows no purpose '$purpose'"
+    [ "$known" -eq 1 ] || fail "dev/packages knows no purpose '$purpose'"
 done
+[ "${#wanted[@]}" -gt 0 ] || exit 0
 
 if ! command -v dpkg-query >/dev/null; then
     printf 'tillway: this is not Debian, so nothing is installed; needed are: %s\n' "${wanted[*]}" >&2
