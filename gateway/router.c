@@ -1,11 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/router.h"
 
-static const char *const method_names[TW_METHOD_COUNT] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+static const char *const method_names[TW_METHOD_COUNT] = {"GET",   "POST",   "PUT",
+                                                          "PATCH", "DELETE", "OPTIONS"};
 
 const char *tw_method_name(enum tw_method method)
 {
     return method_names[method];
+}
+
+static size_t append(char *out, size_t n, struct tw_str text)
+{
+    memcpy(out + n, text.p, text.n);
+    return n + text.n;
+}
+
+struct tw_str tw_router_methods(unsigned allowed, char out[TW_METHODS_TEXT_MAX])
+{
+    size_t n = 0;
+    for (int m = 0; m < TW_METHOD_COUNT; m++) {
+        if (!(allowed & (1u << m)))
+            continue;
+        if (n > 0)
+            n = append(out, n, TW_STR(", "));
+        n = append(out, n, m == TW_GET ? TW_STR("GET, HEAD") : tw_str_of(method_names[m]));
+    }
+    return (struct tw_str){out, n};
 }
 
 // RFC 3986: unreserved, sub-delims without ';' (path parameters hide in it), ':' and '@'.
@@ -92,7 +112,7 @@ enum tw_status tw_router_match(const struct tw_route_table *table, struct tw_str
         const struct tw_route *route = &table->rows[i];
         if (!match_pattern(tw_str_of(route->pattern), path, out->params))
             continue;
-        out->allowed |= 1u << route->method;
+        out->allowed |= 1u << route->method | 1u << TW_OPTIONS;
         if (is_method(route->method, method)) {
             out->route = route;
             return TW_OK;

@@ -18,8 +18,11 @@
 struct tw_req;
 struct tw_verdict;
 
-// Order matters: Allow lists them in this order.
-enum tw_method { TW_GET, TW_POST, TW_PUT, TW_PATCH, TW_DELETE, TW_METHOD_COUNT };
+// Order matters: Allow lists them in this order. TW_OPTIONS belongs to every path and to no row:
+// cors.c answers it.
+enum tw_method { TW_GET, TW_POST, TW_PUT, TW_PATCH, TW_DELETE, TW_OPTIONS, TW_METHOD_COUNT };
+
+#define TW_METHODS_TEXT_MAX 64
 
 struct tw_route {
     enum tw_method method;
@@ -44,10 +47,13 @@ struct tw_match {
     unsigned allowed;                         // 1 << enum tw_method, for TW_METHOD_NOT_ALLOWED
 };
 
-// TW_OK, TW_NOT_FOUND or TW_METHOD_NOT_ALLOWED. HEAD is matched as GET.
+// TW_OK, TW_NOT_FOUND or TW_METHOD_NOT_ALLOWED (as for OPTIONS). HEAD is matched as GET.
 TW_MUST_USE enum tw_status tw_router_match(const struct tw_route_table *table, struct tw_str method,
                                            struct tw_str path, struct tw_match *out);
 
 const char *tw_method_name(enum tw_method method);
+
+// The methods of a mask as Allow lists them: "GET, HEAD, OPTIONS". The result points into `out`.
+struct tw_str tw_router_methods(unsigned allowed, char out[TW_METHODS_TEXT_MAX]);
 
 #endif

@@ -43,13 +43,13 @@ def test_404_and_405_on_every_protocol(any_api):
     assert_problem(any_api.get("/nowhere"), 404, "not-found")
     answer = any_api.request("DELETE", "/v1/products")
     assert_problem(answer, 405, "method-not-allowed")
-    assert answer.headers["allow"] == "GET, HEAD, POST"
+    assert answer.headers["allow"] == "GET, HEAD, POST, OPTIONS"
 
 
 @pytest.mark.parametrize("method, path, allow", [
-    ("POST", "/v1/me", "GET, HEAD"), ("OPTIONS", "/v1/me", "GET, HEAD"), ("GET", "/v1/transactions", "POST"),
-    ("TRACE", "/v1/me", "GET, HEAD"),
-    ("get", "/v1/me", "GET, HEAD"), ("BREW", "/v1/me", "GET, HEAD")])
+    ("POST", "/v1/me", "GET, HEAD, OPTIONS"), ("options", "/v1/me", "GET, HEAD, OPTIONS"),
+    ("GET", "/v1/transactions", "POST, OPTIONS"), ("TRACE", "/v1/me", "GET, HEAD, OPTIONS"),
+    ("get", "/v1/me", "GET, HEAD, OPTIONS"), ("BREW", "/v1/me", "GET, HEAD, OPTIONS")])
 def test_other_methods_are_405_with_allow(gateway, shop, method, path, allow):
     """Sent raw: a method is case-sensitive."""
     answer, = raw_http1(gateway.http, ("%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % (
@@ -74,7 +74,7 @@ def test_head_of_what_is_not_there(any_api):
     head = any_api.request("HEAD", "/v1/products/" + str(uuid.uuid4()))
     assert head.status_code == 404 and head.content == b""
     head = any_api.request("HEAD", "/v1/transactions")
-    assert (head.status_code, head.headers["allow"], head.content) == (405, "POST", b"")
+    assert (head.status_code, head.headers["allow"], head.content) == (405, "POST, OPTIONS", b"")
     assert any_api.get("/v1/me").status_code == 200
 
 

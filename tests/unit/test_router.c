@@ -196,21 +196,44 @@ static void test_method_not_allowed(void **state)
     for (size_t i = 0; i < TW_COUNT(methods); i++) {
         assert_int_equal(route(methods[i], "/v1/products"), TW_METHOD_NOT_ALLOWED);
         assert_null(match.route);
-        assert_int_equal(match.allowed, 1u << TW_GET | 1u << TW_POST);
+        assert_int_equal(match.allowed, 1u << TW_GET | 1u << TW_POST | 1u << TW_OPTIONS);
     }
     assert_int_equal(route("POST", "/v1/products/1"), TW_METHOD_NOT_ALLOWED);
-    assert_int_equal(match.allowed, 1u << TW_GET | 1u << TW_PATCH | 1u << TW_DELETE);
+    assert_int_equal(match.allowed,
+                     1u << TW_GET | 1u << TW_PATCH | 1u << TW_DELETE | 1u << TW_OPTIONS);
     assert_int_equal(route("HEAD", "/v1/transactions/7/refunds"), TW_METHOD_NOT_ALLOWED);
-    assert_int_equal(match.allowed, 1u << TW_POST);
+    assert_int_equal(match.allowed, 1u << TW_POST | 1u << TW_OPTIONS);
 }
 
 static void test_method_names(void **state)
 {
     (void)state;
-    static const char *const names[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
+    static const char *const names[] = {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
     assert_int_equal(TW_COUNT(names), TW_METHOD_COUNT);
     for (size_t i = 0; i < TW_COUNT(names); i++)
         assert_string_equal(tw_method_name((enum tw_method)i), names[i]);
+}
+
+// What Allow lists; the longest list fits.
+static void test_methods_text(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned allowed;
+        const char *text;
+    } cases[] = {
+        {0, ""},
+        {1u << TW_GET, "GET, HEAD"},
+        {1u << TW_POST, "POST"},
+        {1u << TW_POST | 1u << TW_OPTIONS, "POST, OPTIONS"},
+        {1u << TW_DELETE | 1u << TW_GET, "GET, HEAD, DELETE"},
+        {(1u << TW_METHOD_COUNT) - 1, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"},
+    };
+    char text[TW_METHODS_TEXT_MAX];
+    for (size_t i = 0; i < TW_COUNT(cases); i++) {
+        assert_true(strlen(cases[i].text) <= sizeof text);
+        kit_assert_str(tw_router_methods(cases[i].allowed, text), cases[i].text);
+    }
 }
 
 // ---- property -----------------------------------------------------------------------------------
@@ -275,10 +298,15 @@ static void test_what_matches_is_canonical(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_path_and_query), cmocka_unit_test(test_tricks),
-        cmocka_unit_test(test_every_byte),     cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_not_found),      cmocka_unit_test(test_method_not_allowed),
-        cmocka_unit_test(test_method_names),   cmocka_unit_test(test_what_matches_is_canonical),
+        cmocka_unit_test(test_path_and_query),
+        cmocka_unit_test(test_tricks),
+        cmocka_unit_test(test_every_byte),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_not_found),
+        cmocka_unit_test(test_method_not_allowed),
+        cmocka_unit_test(test_method_names),
+        cmocka_unit_test(test_methods_text),
+        cmocka_unit_test(test_what_matches_is_canonical),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);
 }
