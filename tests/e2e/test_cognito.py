@@ -48,9 +48,19 @@ def pool(cognito):
 
 
 @pytest.fixture(scope="module")
-def cognito_gateway(work, config, pool):
+def neighbour(cognito):
+    """A pool that the gateway does not know, with the same keys: cognito-local has one set."""
+    neighbour = cognito.pool()
+    neighbour.till = neighbour.client()
+    return neighbour
+
+
+@pytest.fixture(scope="module")
+def cognito_gateway(work, config, pool, neighbour):
+    """The neighbour's app is an audience, so that nothing but `iss` tells its users from ours."""
+    entry = pool.yaml(pool.till, pool.impatient, neighbour.till)
     gateway = Gateway(work, deep_merge(config, {
-        "auth": {"issuers": [pool.yaml(pool.till, pool.impatient)], "leeway": "0s"}})).start()
+        "auth": {"issuers": [entry], "leeway": "0s"}})).start()
     yield gateway
     gateway.stop()
 
@@ -134,20 +144,17 @@ def test_a_manager_adds_a_product_and_a_cashier_may_not(gateway, pool, shop):
     assert shop.sales() == 1
 
 
-def test_another_app_and_another_pool_are_refused(gateway, cognito, pool):
-    """The pools of one cognito-local share their keys: this is about `client_id`, `aud` and `iss`."""
+def test_another_app_and_another_pool_are_refused(gateway, pool, neighbour):
+    """A5: their signatures are good; `client_id` and `aud` tell the app, `iss` tells the pool."""
     eve = pool.user(pool.till, "cashier")
-    stranger = pool.client()
-    other = cognito.pool()
-    mallory = other.user(other.client(), "cashier")
+    mallory = neighbour.user(neighbour.till, "cashier")
+    ours, other_app, other_pool = eve.sign_in(), eve.sign_in(client=pool.client()), mallory.sign_in()
     with Api(gateway) as api:
-        for tokens, expected in ((eve.sign_in(), 200), (eve.sign_in(client=stranger), 401),
-                                 (mallory.sign_in(), 401)):
-            for use in ("access", "id"):
-                answer = api.get("/v1/me", token=tokens[use + "Token"])
-                assert answer.status_code == expected
-                if expected == 401:
-                    assert_refused(answer)
+        for use in ("accessToken", "idToken"):
+            assert kid(ours[use]) == kid(other_app[use]) == kid(other_pool[use])
+            assert api.get("/v1/me", token=ours[use]).status_code == 200
+            assert_refused(api.get("/v1/me", token=other_app[use]))
+            assert_refused(api.get("/v1/me", token=other_pool[use]))
 
 
 # ---- time -----------------------------------------------------------------------------------------
