@@ -28,14 +28,18 @@ class _NoDelay(SyncBackend):
 class Api:
     """One client: protocol, default token, JSON in and out. Every answer is checked for form."""
 
-    def __init__(self, gateway, token=None, protocol="HTTP/1.1", ca=None, timeout_s=15):
+    def __init__(self, gateway, token=None, protocol="HTTP/1.1", ca=None, timeout_s=15, tls=None):
+        """protocol: one of PROTOCOLS, or "HTTP/1.1 over TLS". tls: an ssl.SSLContext instead of one
+        that trusts `ca`."""
         self.token = token
         self.protocol = protocol
-        tls = protocol.endswith("TLS")
-        base = "https://localhost:%d" % gateway.https if tls else "http://127.0.0.1:%d" % gateway.http
+        self._is_http1 = protocol.startswith("HTTP/1.1")
+        over_tls = protocol.endswith("TLS")
+        base = ("https://localhost:%d" % gateway.https if over_tls else
+                "http://127.0.0.1:%d" % gateway.http)
         self._client = httpx.Client(
-            base_url=base, http1=protocol == "HTTP/1.1", http2=protocol != "HTTP/1.1",
-            verify=ssl.create_default_context(cafile=ca) if tls else False,
+            base_url=base, http1=self._is_http1, http2=not self._is_http1,
+            verify=(tls or ssl.create_default_context(cafile=ca)) if over_tls else False,
             trust_env=False, timeout=timeout_s)
         self._client._transport._pool._network_backend = _NoDelay()
 
@@ -57,7 +61,7 @@ class Api:
         if key:
             head["idempotency-key"] = key
         answer = self._client.request(method, path, json=json, content=content, headers=head)
-        assert answer.http_version == ("HTTP/1.1" if self.protocol == "HTTP/1.1" else "HTTP/2")
+        assert answer.http_version == ("HTTP/1.1" if self._is_http1 else "HTTP/2")
         if answer.status_code >= 400 and method != "HEAD":
             assert_problem(answer)
         assert answer.headers.get("x-request-id")
