@@ -42,7 +42,7 @@ static bool is_plain_text(struct tw_str s, size_t max_bytes)
 // An absent claim leaves `*out` as it is.
 static bool read_text(const json_t *root, const char *name, size_t max_bytes, struct tw_str *out)
 {
-    const json_t *value = json_object_get(root, name);
+    const json_t *value = tw_auth_json_find(root, name);
     if (!value)
         return true;
     *out = tw_auth_json_slice(value);
@@ -91,7 +91,7 @@ static const char *read_times(struct tw_claims *out)
 // A string, or an array of nothing but strings.
 static bool read_strings(const json_t *root, const char *name, const json_t **out)
 {
-    *out = json_object_get(root, name);
+    *out = tw_auth_json_find(root, name);
     if (!*out || json_is_string(*out))
         return true;
     for (size_t i = 0; i < json_array_size(*out); i++)
@@ -143,17 +143,6 @@ static struct tw_str string_at(const json_t *strings, size_t i)
     return tw_auth_json_slice(json_is_string(strings) ? strings : json_array_get(strings, i));
 }
 
-// Takes the first word off `*rest`; empty when there is none left.
-static struct tw_str next_word(struct tw_str *rest)
-{
-    while (rest->n > 0 && rest->p[0] == ' ')
-        *rest = (struct tw_str){rest->p + 1, rest->n - 1};
-    const char *space = rest->n > 0 ? memchr(rest->p, ' ', rest->n) : NULL;
-    struct tw_str word = {rest->p, space ? (size_t)(space - rest->p) : rest->n};
-    *rest = (struct tw_str){rest->p + word.n, rest->n - word.n};
-    return word;
-}
-
 // One string is a list of words, as `scope` is; an element of an array is one group, spaces and
 // all.
 size_t tw_claims_group_count(const struct tw_claims *claims)
@@ -162,7 +151,7 @@ size_t tw_claims_group_count(const struct tw_claims *claims)
         return string_count(claims->groups);
     struct tw_str rest = string_at(claims->groups, 0);
     size_t n = 0;
-    while (next_word(&rest).n > 0)
+    while (tw_str_next_word(&rest).n > 0)
         n++;
     return n;
 }
@@ -171,9 +160,9 @@ struct tw_str tw_claims_group(const struct tw_claims *claims, size_t i)
 {
     if (!json_is_string(claims->groups))
         return string_at(claims->groups, i);
-    struct tw_str rest = string_at(claims->groups, 0), word = next_word(&rest);
+    struct tw_str rest = string_at(claims->groups, 0), word = tw_str_next_word(&rest);
     while (i-- > 0)
-        word = next_word(&rest);
+        word = tw_str_next_word(&rest);
     return word;
 }
 
@@ -220,6 +209,25 @@ static const char *check_but_expiry(const struct tw_claims *claims,
     return NULL;
 }
 
+static bool is_member_of_any(const struct tw_claims *claims, const struct tw_texts *groups)
+{
+    for (size_t i = 0; i < tw_claims_group_count(claims); i++)
+        for (size_t j = 0; j < groups->n; j++)
+            if (tw_str_eq(tw_claims_group(claims, i), tw_str_of(groups->items[j])))
+                return true;
+    return groups->n == 0;
+}
+
+bool tw_claims_has_scope(struct tw_str granted, const struct tw_texts *required)
+{
+    for (struct tw_str word = tw_str_next_word(&granted); word.n > 0;
+         word = tw_str_next_word(&granted))
+        for (size_t i = 0; i < required->n; i++)
+            if (tw_str_eq(word, tw_str_of(required->items[i])))
+                return true;
+    return required->n == 0;
+}
+
 enum tw_status tw_claims_check(const struct tw_claims *claims, const struct tw_issuer_rules *rules,
                                int64_t leeway_s, int64_t now_unix_s, const char **reason)
 {
@@ -229,6 +237,14 @@ enum tw_status tw_claims_check(const struct tw_claims *claims, const struct tw_i
     if (now_unix_s >= claims->exp_unix_s + leeway_s) {
         *reason = "token has expired";
         return TW_TOKEN_EXPIRED;
+    }
+    if (!tw_claims_has_scope(claims->scope, &rules->scopes)) {
+        *reason = "token has none of the scopes that its issuer must grant";
+        return TW_INSUFFICIENT_SCOPE;
+    }
+    if (!is_member_of_any(claims, &rules->groups)) {
+        *reason = "principal is in none of the groups that may come in";
+        return TW_FORBIDDEN;
     }
     return TW_OK;
 }

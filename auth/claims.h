@@ -22,7 +22,8 @@
 #define TW_CLAIM_SCOPE_MAX_BYTES 4096
 #define TW_CLAIM_TIME_MAX_S      253402300799 // the end of the year 9999
 
-// Claims whose names are an option: "cognito:groups" and "custom:storeId" by default.
+// Claims whose names are an option: "cognito:groups" and "custom:storeId" by default. A name that
+// begins with '/' is a JSON Pointer into nested objects: "/realm_access/roles".
 struct tw_claim_names {
     const char *groups, *store;
 };
@@ -32,7 +33,9 @@ struct tw_issuer_rules {
     const char *issuer;           // equals `iss` byte for byte
     const char *const *audiences; // client ids or audiences; none: every token is refused
     size_t n_audiences;
-    unsigned token_uses; // allowed TW_TOKEN_USE_* bits; 0: not checked
+    unsigned token_uses;            // allowed TW_TOKEN_USE_* bits; 0: not checked
+    unsigned algorithms;            // allowed TW_ALGORITHM_* bits
+    struct tw_texts scopes, groups; // a token must have one of each; none: not checked
 };
 
 // Slices point into `root`; an absent text is empty. Absent nbf and iat are 0.
@@ -51,8 +54,10 @@ TW_MUST_USE const char *tw_claims_parse(struct tw_str payload, const struct tw_c
 
 void tw_claims_dispose(struct tw_claims *claims);
 
-// TW_OK; TW_TOKEN_EXPIRED when nothing but exp is wrong; else TW_TOKEN_INVALID. `*reason` is NULL
-// or a static text. A token is expired from exp + leeway_s on (RFC 7519 section 4.1.4).
+// TW_OK; TW_TOKEN_EXPIRED when nothing but exp is wrong; TW_INSUFFICIENT_SCOPE or TW_FORBIDDEN when
+// a good token lacks a scope or group that the issuer's rules ask for; else TW_TOKEN_INVALID.
+// `*reason` is NULL or a static text. Expired is a token from exp + leeway_s on (RFC 7519 section
+// 4.1.4).
 TW_MUST_USE enum tw_status tw_claims_check(const struct tw_claims *claims,
                                            const struct tw_issuer_rules *rules, int64_t leeway_s,
                                            int64_t now_unix_s, const char **reason);
@@ -60,5 +65,9 @@ TW_MUST_USE enum tw_status tw_claims_check(const struct tw_claims *claims,
 // Groups of the token: how many, and the i-th. A claim that is one string is a list of words.
 size_t tw_claims_group_count(const struct tw_claims *claims);
 struct tw_str tw_claims_group(const struct tw_claims *claims, size_t i);
+
+// Whether `granted`, the words of a `scope` claim (RFC 8693 section 4.2), has one of those that are
+// required; true when none is required.
+TW_MUST_USE bool tw_claims_has_scope(struct tw_str granted, const struct tw_texts *required);
 
 #endif

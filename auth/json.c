@@ -45,3 +45,36 @@ struct tw_str tw_auth_json_string(const json_t *object, const char *name)
 {
     return tw_auth_json_slice(json_object_get(object, name));
 }
+
+// One token of a JSON Pointer, unescaped: "a~1b" is "a/b". Returns what follows it; NULL when it
+// does not fit or is malformed.
+static const char *pointer_token(const char *at, char *out, size_t size)
+{
+    size_t n = 0;
+    for (; *at != '\0' && *at != '/'; at++) {
+        if (n + 1 == size)
+            return NULL;
+        out[n] = *at;
+        if (*at == '~') {
+            at++;
+            if (*at != '0' && *at != '1')
+                return NULL;
+            out[n] = *at == '0' ? '~' : '/';
+        }
+        n++;
+    }
+    out[n] = '\0';
+    return at;
+}
+
+const json_t *tw_auth_json_find(const json_t *object, const char *name)
+{
+    char token[256];
+    if (*name != '/')
+        return json_object_get(object, name);
+    while (object && name && *name == '/') {
+        name = pointer_token(name + 1, token, sizeof token);
+        object = name ? json_object_get(object, token) : NULL;
+    }
+    return object;
+}

@@ -30,4 +30,8 @@ struct tw_str tw_auth_json_string(const json_t *object, const char *name);
 // Any JSON string as a slice; p == NULL when `value` is NULL or no string.
 struct tw_str tw_auth_json_slice(const json_t *value);
 
+// The value that `name` means in `object`: a member of that name, or, when it begins with '/', what
+// the JSON Pointer finds (RFC 6901, through objects only). NULL when there is none.
+const json_t *tw_auth_json_find(const json_t *object, const char *name);
+
 #endif

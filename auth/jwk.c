@@ -44,13 +44,13 @@ static bool use_is_signature(const json_t *jwk)
            operations_allow_verify(json_object_get(jwk, "key_ops"));
 }
 
-static const struct tw_jws_alg *bound_algorithm(const json_t *jwk)
+static const struct tw_jws_alg *bound_algorithm(const json_t *jwk, unsigned allowed)
 {
     const json_t *alg = json_object_get(jwk, "alg");
     if (alg && !json_is_string(alg))
         return NULL;
-    return tw_jws_alg_for_key(tw_auth_json_string(jwk, "kty"), tw_auth_json_string(jwk, "crv"),
-                              tw_auth_json_slice(alg));
+    return tw_jws_alg_for_key(allowed, tw_auth_json_string(jwk, "kty"),
+                              tw_auth_json_string(jwk, "crv"), tw_auth_json_slice(alg));
 }
 
 // A Base64urlUInt member (RFC 7518 section 2) as a new number; NULL when it is none. A leading zero
@@ -147,7 +147,7 @@ out:
     return reason;
 }
 
-const char *tw_jwk_parse(const json_t *jwk, struct tw_jwk *out)
+const char *tw_jwk_parse(const json_t *jwk, unsigned algorithms, struct tw_jwk *out)
 {
     if (!json_is_object(jwk))
         return "key is not an object";
@@ -158,7 +158,7 @@ const char *tw_jwk_parse(const json_t *jwk, struct tw_jwk *out)
         return "key has no kid or a too long one";
     if (!use_is_signature(jwk))
         return "key is not for checking signatures";
-    out->alg = bound_algorithm(jwk);
+    out->alg = bound_algorithm(jwk, algorithms);
     if (!out->alg)
         return "key type, curve or algorithm is not supported";
     memcpy(out->kid, kid.p, kid.n);

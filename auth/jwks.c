@@ -24,10 +24,11 @@ static bool has_repeated_kid(const json_t *keys)
     return false;
 }
 
-static void take_keys(const json_t *keys, struct tw_jwks *set, struct tw_jwks_report *report)
+static void take_keys(const json_t *keys, unsigned algorithms, struct tw_jwks *set,
+                      struct tw_jwks_report *report)
 {
     for (size_t i = 0; i < json_array_size(keys); i++) {
-        const char *reason = tw_jwk_parse(json_array_get(keys, i), &set->keys[set->n]);
+        const char *reason = tw_jwk_parse(json_array_get(keys, i), algorithms, &set->keys[set->n]);
         if (reason) {
             report->keys_refused++;
             report->key_reason = reason;
@@ -38,7 +39,7 @@ static void take_keys(const json_t *keys, struct tw_jwks *set, struct tw_jwks_re
     report->keys_taken = (unsigned)set->n;
 }
 
-static const char *read_document(const json_t *root, struct tw_jwks **out,
+static const char *read_document(const json_t *root, unsigned algorithms, struct tw_jwks **out,
                                  struct tw_jwks_report *report)
 {
     const json_t *keys = json_object_get(root, "keys");
@@ -51,11 +52,12 @@ static const char *read_document(const json_t *root, struct tw_jwks **out,
     *out = calloc(1, sizeof **out + json_array_size(keys) * sizeof(*out)->keys[0]);
     if (!*out)
         return "out of memory";
-    take_keys(keys, *out, report);
+    take_keys(keys, algorithms, *out, report);
     return (*out)->n > 0 ? NULL : "document has no usable key";
 }
 
-struct tw_jwks *tw_jwks_parse(struct tw_str document, struct tw_jwks_report *report)
+struct tw_jwks *tw_jwks_parse(struct tw_str document, unsigned algorithms,
+                              struct tw_jwks_report *report)
 {
     struct tw_jwks *set = NULL;
     *report = (struct tw_jwks_report){0};
@@ -64,7 +66,7 @@ struct tw_jwks *tw_jwks_parse(struct tw_str document, struct tw_jwks_report *rep
         return NULL;
     }
     json_t *root = tw_auth_json_object(document);
-    report->reason = root ? read_document(root, &set, report)
+    report->reason = root ? read_document(root, algorithms, &set, report)
                           : "document is not a strict JSON object";
     json_decref(root);
     if (report->reason) {

@@ -23,9 +23,11 @@ struct tw_jwks_report {
     const char *key_reason; // static: why the last refused key was refused; NULL when none was
 };
 
-// The set, to be released by tw_jwks_free, or NULL when the document is refused. `report` is always
-// filled in. `document` may be freed afterwards.
-TW_MUST_USE struct tw_jwks *tw_jwks_parse(struct tw_str document, struct tw_jwks_report *report);
+// The set, to be released by tw_jwks_free, or NULL when the document is refused. Keys that fit none
+// of `algorithms` (TW_ALGORITHM_* bits) are skipped. `report` is always filled in. `document` may
+// be freed afterwards.
+TW_MUST_USE struct tw_jwks *tw_jwks_parse(struct tw_str document, unsigned algorithms,
+                                          struct tw_jwks_report *report);
 
 // The key of that kid, valid as long as the set; NULL when unknown.
 const struct tw_jwk *tw_jwks_find(const struct tw_jwks *set, struct tw_str kid);

@@ -1,46 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "auth/policy.h"
 
-// THE table of roles: `implies` lists all rights of the role, its own among them.
-static const struct role {
-    const char *name;
-    unsigned bit, implies;
-} roles[] = {
-    {"cashier", TW_ROLE_CASHIER, TW_ROLE_CASHIER},
-    {"manager", TW_ROLE_MANAGER, TW_ROLE_MANAGER | TW_ROLE_CASHIER},
-    {"admin", TW_ROLE_ADMIN, TW_ROLE_ADMIN | TW_ROLE_MANAGER | TW_ROLE_CASHIER},
-};
-
-unsigned tw_role_by_name(struct tw_str name)
+static unsigned roles_of_group(struct tw_str group, const struct tw_group_roles *lines, size_t n)
 {
-    for (size_t i = 0; i < TW_COUNT(roles); i++)
-        if (tw_str_eq(name, tw_str_of(roles[i].name)))
-            return roles[i].bit;
+    if (n == 0)
+        return tw_role_by_name(group);
+    for (size_t i = 0; i < n; i++)
+        if (tw_str_eq(group, tw_str_of(lines[i].group)))
+            return lines[i].roles;
     return 0;
 }
 
-const char *tw_role_name(unsigned role)
-{
-    for (size_t i = 0; i < TW_COUNT(roles); i++)
-        if (roles[i].bit == role)
-            return roles[i].name;
-    return NULL;
-}
-
-unsigned tw_policy_roles_of_groups(const struct tw_claims *claims)
+unsigned tw_policy_roles_of_groups(const struct tw_claims *claims,
+                                   const struct tw_group_roles *lines, size_t n)
 {
     unsigned granted = 0;
     for (size_t i = 0; i < tw_claims_group_count(claims); i++)
-        granted |= tw_role_by_name(tw_claims_group(claims, i));
+        granted |= roles_of_group(tw_claims_group(claims, i), lines, n);
     return granted;
 }
 
 unsigned tw_policy_effective_roles(unsigned granted)
 {
     unsigned effective = 0;
-    for (size_t i = 0; i < TW_COUNT(roles); i++)
-        if (granted & roles[i].bit)
-            effective |= roles[i].implies;
+#define XX(NAME, name, bit, rights) effective |= granted & (bit) ? (rights) : 0u;
+    TW_ROLE_MAP(XX)
+#undef XX
     return effective;
 }
 

@@ -10,22 +10,12 @@
 #define TW_AUTH_POLICY_H
 
 #include "auth/principal.h"
+#include "config/role.h"
 
-// Bits of a set. A manager has the rights of a cashier, an admin those of everybody.
-enum tw_role { TW_ROLE_CASHIER = 1, TW_ROLE_MANAGER = 2, TW_ROLE_ADMIN = 4 };
-
-// For a route's mask only: every principal with a valid token, with or without a role.
-#define TW_ROLE_ANY 0x80000000u
-
-// The bit of a role's name ("cashier", "manager", "admin"; letter case counts); 0 when unknown.
-unsigned tw_role_by_name(struct tw_str name);
-
-// The name of one role bit; NULL when it is not exactly one known role.
-const char *tw_role_name(unsigned role);
-
-// The roles that a token's groups grant: a group has the role of its own name. Others grant
-// nothing.
-unsigned tw_policy_roles_of_groups(const struct tw_claims *claims);
+// The roles that a token's groups grant, by `n` lines of auth.roles.groups; without lines a group
+// has the role of its own name. Others grant nothing.
+unsigned tw_policy_roles_of_groups(const struct tw_claims *claims,
+                                   const struct tw_group_roles *lines, size_t n);
 
 // `roles` and every role they imply: {manager} → {manager, cashier}. What a client may be shown.
 unsigned tw_policy_effective_roles(unsigned roles);

@@ -19,7 +19,7 @@ struct tw_principal *tw_principal_new(const struct tw_claims *claims, unsigned r
 {
     size_t bytes = sizeof(struct tw_principal) + claims->sub.n + claims->username.n +
                    claims->client_id.n + claims->iss.n + claims->store.n + claims->token_use.n +
-                   claims->scope.n;
+                   claims->scope.n + claims->jti.n;
     struct tw_principal *principal = malloc(bytes + 1); // so that empty texts point inside, too
     if (!principal)
         return NULL;
@@ -31,7 +31,9 @@ struct tw_principal *tw_principal_new(const struct tw_claims *claims, unsigned r
     principal->store = copy_text(&end, claims->store);
     principal->token_use = copy_text(&end, claims->token_use);
     principal->scope = copy_text(&end, claims->scope);
+    principal->jti = copy_text(&end, claims->jti);
     principal->roles = roles;
+    principal->judged_epoch = 0;
     principal->exp_unix_s = claims->exp_unix_s;
     principal->references = 1;
     principal->bytes = bytes + 1;

@@ -14,11 +14,12 @@
 
 // Read-only for everybody but principal.c. An absent text is empty, never NULL.
 struct tw_principal {
-    struct tw_str subject, username, client_id, issuer, store, token_use, scope;
+    struct tw_str subject, username, client_id, issuer, store, token_use, scope, jti;
     unsigned roles; // enum tw_role bits the token grants; what they imply is tw_policy's business
     int64_t exp_unix_s;
-    unsigned references; // private
-    size_t bytes;        // private: of the whole block
+    uint64_t judged_epoch; // private to verifier.c: the deny list that it was judged by
+    unsigned references;   // private
+    size_t bytes;          // private: of the whole block
 };
 
 // Copies what it needs from `claims`; the caller owns the one reference. NULL when out of memory.

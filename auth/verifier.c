@@ -18,7 +18,11 @@ struct tw_verifier {
     uint64_t *epochs; // per issuer, counted up whenever its cached tokens must end
     size_t n_issuers;
     struct tw_claim_names names;
+    const struct tw_group_roles *group_roles;
+    size_t n_group_roles;
     int64_t leeway_s;
+    struct tw_deny_list *denied; // NULL: nobody
+    uint64_t denied_epoch;       // counted up with each deny list; 0 before the first
     struct tw_token_cache *cache;
     struct tw_jws jws; // scratch of the token being judged
 };
@@ -48,6 +52,8 @@ struct tw_verifier *tw_verifier_new(const struct tw_verifier_config *config)
         return NULL;
     verifier->names.groups = config->groups_claim ?: TW_VERIFIER_DEFAULT_GROUPS;
     verifier->names.store = config->store_claim ?: TW_VERIFIER_DEFAULT_STORE;
+    verifier->group_roles = config->group_roles;
+    verifier->n_group_roles = config->n_group_roles;
     verifier->leeway_s = config->leeway_s;
     verifier->cache = tw_token_cache_new(config->cache_entries, max_bytes, config->hash_key);
     if (!verifier->cache || !init_issuers(verifier, config)) {
@@ -63,6 +69,7 @@ void tw_verifier_free(struct tw_verifier *verifier)
         return;
     for (size_t i = 0; i < verifier->n_issuers; i++)
         tw_jwks_free(verifier->issuers[i].keys);
+    tw_deny_list_free(verifier->denied);
     tw_token_cache_free(verifier->cache);
     free(verifier->issuers);
     free(verifier->epochs);
@@ -74,7 +81,7 @@ bool tw_verifier_set_keys(struct tw_verifier *verifier, size_t issuer, struct tw
 {
     assert(issuer < verifier->n_issuers);
     struct issuer *of = &verifier->issuers[issuer];
-    struct tw_jwks *keys = tw_jwks_parse(jwks_json, report);
+    struct tw_jwks *keys = tw_jwks_parse(jwks_json, of->rules.algorithms, report);
     if (!keys)
         return false;
     if (of->generation != generation)
@@ -93,15 +100,27 @@ void tw_verifier_drop_keys(struct tw_verifier *verifier, size_t issuer)
     verifier->epochs[issuer]++;
 }
 
+bool tw_verifier_has_keys(const struct tw_verifier *verifier, size_t issuer)
+{
+    assert(issuer < verifier->n_issuers);
+    return verifier->issuers[issuer].keys != NULL;
+}
+
+bool tw_verifier_set_denied(struct tw_verifier *verifier, struct tw_str text,
+                            struct tw_deny_list_fault *fault)
+{
+    struct tw_deny_list *list = tw_deny_list_parse(text, fault);
+    if (!list)
+        return false;
+    tw_deny_list_free(verifier->denied);
+    verifier->denied = list;
+    verifier->denied_epoch++;
+    return true;
+}
+
 static struct tw_auth_result refusal(enum tw_status status, const char *reason)
 {
     return (struct tw_auth_result){.status = status, .reason = reason, .unknown_kid_issuer = -1};
-}
-
-static struct tw_auth_result acceptance(struct tw_principal *principal, bool cache_hit)
-{
-    return (struct tw_auth_result){
-        .status = TW_OK, .principal = principal, .unknown_kid_issuer = -1, .cache_hit = cache_hit};
 }
 
 // Index of the issuer with that name; n_issuers when there is none.
@@ -147,12 +166,16 @@ static struct tw_token_life life_of(const struct tw_verifier *verifier, size_t i
 static struct tw_auth_result accept(struct tw_verifier *verifier, size_t issuer,
                                     const struct tw_claims *claims, struct tw_str token)
 {
-    struct tw_principal *principal = tw_principal_new(claims, tw_policy_roles_of_groups(claims));
+    unsigned roles = tw_policy_roles_of_groups(claims, verifier->group_roles,
+                                               verifier->n_group_roles);
+    struct tw_principal *principal = tw_principal_new(claims, roles);
     if (!principal)
         return refusal(TW_INTERNAL, "out of memory");
+    principal->judged_epoch = verifier->denied_epoch;
     struct tw_token_life life = life_of(verifier, issuer, claims);
     tw_token_cache_put(verifier->cache, token, principal, &life);
-    return acceptance(principal, false);
+    return (struct tw_auth_result){
+        .status = TW_OK, .principal = principal, .unknown_kid_issuer = -1};
 }
 
 // The token is in verifier->jws and `claims`, well-formed and believed in nothing yet.
@@ -173,11 +196,18 @@ static struct tw_auth_result judge(struct tw_verifier *verifier, struct tw_str t
     if (reason)
         return refusal(TW_TOKEN_INVALID, reason);
     enum tw_status status = check_claims(verifier, issuer, claims, now_unix_s, &reason);
-    return status == TW_OK ? accept(verifier, issuer, claims, token) : refusal(status, reason);
+    if (status == TW_OK && tw_deny_list_names(verifier->denied, claims->jti, claims->sub))
+        return refusal(TW_TOKEN_INVALID, "token is revoked");
+    if (status == TW_OK)
+        return accept(verifier, issuer, claims, token);
+    struct tw_auth_result result = refusal(status, reason);
+    if (status == TW_INSUFFICIENT_SCOPE)
+        result.scopes = &verifier->issuers[issuer].rules.scopes;
+    return result;
 }
 
-static struct tw_auth_result verify(struct tw_verifier *verifier, struct tw_str token,
-                                    int64_t now_unix_s)
+struct tw_auth_result tw_verifier_verify(struct tw_verifier *verifier, struct tw_str token,
+                                         int64_t now_unix_s)
 {
     struct tw_claims claims;
     struct tw_jws *jws = &verifier->jws;
@@ -192,16 +222,25 @@ static struct tw_auth_result verify(struct tw_verifier *verifier, struct tw_str 
     return result;
 }
 
-struct tw_auth_result tw_verifier_check(struct tw_verifier *verifier, struct tw_str token,
+// A deny list that came after the principal was judged may name it.
+static bool is_denied(const struct tw_verifier *verifier, struct tw_principal *principal)
+{
+    if (principal->judged_epoch == verifier->denied_epoch)
+        return false;
+    if (tw_deny_list_names(verifier->denied, principal->jti, principal->subject))
+        return true;
+    principal->judged_epoch = verifier->denied_epoch;
+    return false;
+}
+
+struct tw_principal *tw_verifier_recall(struct tw_verifier *verifier, struct tw_str token,
                                         int64_t now_unix_s)
 {
     if (token.n > TW_JWS_MAX_BYTES) // before it is hashed
-        return refusal(TW_TOKEN_INVALID, "token is too long");
+        return NULL;
     struct tw_principal *known = tw_token_cache_find(verifier->cache, token, now_unix_s,
                                                      verifier->epochs);
-    if (known)
-        return acceptance(tw_principal_ref(known), true);
-    return verify(verifier, token, now_unix_s);
+    return known && !is_denied(verifier, known) ? tw_principal_ref(known) : NULL;
 }
 
 struct tw_token_cache_stats tw_verifier_cache_stats(const struct tw_verifier *verifier)

@@ -13,6 +13,7 @@
 #ifndef TW_CONFIG_H
 #define TW_CONFIG_H
 
+#include "config/role.h"
 #include "gateway/base.h"
 
 #include <stdio.h>
@@ -20,11 +21,28 @@
 #define TW_CONFIG_LISTEN_MAX   16
 #define TW_CONFIG_ISSUER_MAX   16
 #define TW_CONFIG_AUDIENCE_MAX 64
+#define TW_CONFIG_TEXTS_MAX    64  // scopes of a route, groups of an issuer, origins
+#define TW_CONFIG_RULES_MAX    256 // lines of auth.roles.groups, auth.routes, auth.certificates
 
 // Values of a Cognito token's `token_use` claim, as bits.
 enum {
     TW_TOKEN_USE_ACCESS = 1,
     TW_TOKEN_USE_ID = 2,
+};
+
+// Signature algorithms an issuer may use, as bits. Names: RFC 7518 section 3.1, RFC 8037.
+enum {
+    TW_ALGORITHM_RS256 = 1,
+    TW_ALGORITHM_ES256 = 2,
+    TW_ALGORITHM_PS256 = 4,
+    TW_ALGORITHM_EDDSA = 8,
+    TW_ALGORITHM_USUAL = TW_ALGORITHM_RS256 | TW_ALGORITHM_ES256,
+};
+
+// Texts of a list; `items` is NULL when n is 0.
+struct tw_texts {
+    const char *const *items;
+    size_t n;
 };
 
 // One listening address.
@@ -33,16 +51,42 @@ struct tw_listen {
     uint16_t port;               // 0: the kernel chooses
     const char *tls_certificate; // PEM files; both are NULL for plain HTTP
     const char *tls_key;
+    const char *tls_client_ca;     // PEM file: certificates of clients are asked for; or NULL
+    bool tls_client_cert_required; // a client without one does not get through the handshake
 };
 
-// One issuer of tokens, presets expanded. Exactly one of jwks_uri and jwks_file is set.
+// One issuer of tokens, presets expanded. Exactly one of jwks_uri, jwks_file and discovery_uri is
+// set.
 struct tw_issuer {
-    const char *issuer;           // compared with `iss` byte by byte
-    const char *jwks_uri;         // https, or http on a loopback address; or NULL
-    const char *jwks_file;        // or NULL
+    const char *issuer;        // compared with `iss` byte by byte
+    const char *jwks_uri;      // https, or http on a loopback address; or NULL
+    const char *jwks_file;     // or NULL
+    const char *discovery_uri; // OpenID Connect discovery document that names the jwks_uri; or NULL
     const char *const *audiences; // at least one: accepted `aud` or Cognito `client_id`
     size_t n_audiences;
-    unsigned token_uses; // bits of TW_TOKEN_USE_*; 0: `token_use` is not checked
+    unsigned token_uses;            // bits of TW_TOKEN_USE_*; 0: `token_use` is not checked
+    unsigned algorithms;            // bits of TW_ALGORITHM_*; never 0
+    struct tw_texts scopes, groups; // a token must have at least one of each; none: not checked
+};
+
+// A group whose members have these roles.
+struct tw_group_roles {
+    const char *group;
+    unsigned roles; // bits of enum tw_role
+};
+
+// Who may use a route, instead of what THE table says.
+struct tw_route_access {
+    const char *route;      // "POST /v1/products", as THE table spells it
+    unsigned roles;         // bits of enum tw_role, TW_ROLE_ANY or TW_ROLE_PUBLIC; never 0
+    struct tw_texts scopes; // a token must have at least one; none: not checked
+};
+
+// What the holder of a client certificate may do.
+struct tw_certificate_roles {
+    const char *subject; // distinguished name as RFC 2253 writes it: "CN=till-7,O=Shop"
+    unsigned roles;      // bits of enum tw_role
+    const char *store;   // NULL: the default store
 };
 
 #define TW_CONFIG_C_STRING      const char *
@@ -68,6 +112,13 @@ struct tw_config {
     size_t n_listens;
     const struct tw_issuer *issuers; // at least one
     size_t n_issuers;
+    const struct tw_group_roles *group_roles; // none: a group has the role of its own name
+    size_t n_group_roles;
+    const struct tw_route_access *route_access;
+    size_t n_route_access;
+    const struct tw_certificate_roles *certificate_roles;
+    size_t n_certificate_roles;
+    struct tw_texts cors_origins; // "https://till.example.com", or only "*"
 
     const char *const *origins; // per line of options.def: "prod.yaml:12", "TILLWAY_X", "default"
     struct tw_config_memory *memory; // owns everything above and this struct itself
@@ -93,6 +144,10 @@ void tw_config_print(const struct tw_config *config, FILE *out);
 // ", " ("" when there are none; cut at `size`). Returns how many there are.
 size_t tw_config_restart_keys(const struct tw_config *before, const struct tw_config *after,
                               char *out, size_t size);
+
+// Why keys must not be fetched from here ("must be https; ..."), or NULL when they may: https, or
+// http on a loopback address; a host; no user, no fragment.
+const char *tw_config_jwks_uri_fault(const char *uri);
 
 // Writes docs/configuration.md: every option of options.def, the lists, and the environment.
 void tw_config_options_markdown(FILE *out);

@@ -126,6 +126,8 @@ static void check_listens(struct tw_config_load *load)
         check_readable(load, load->listen_places[i], key, listen->tls_certificate);
         snprintf(key, sizeof key, "listen[%zu].tls.key", i);
         check_readable(load, load->listen_places[i], key, listen->tls_key);
+        snprintf(key, sizeof key, "listen[%zu].tls.clientCa", i);
+        check_readable(load, load->listen_places[i], key, listen->tls_client_ca);
         snprintf(key, sizeof key, "listen[%zu]", i);
         for (size_t j = 0; j < i; j++)
             if (same_socket(listen, &config->listens[j]))
@@ -150,6 +152,15 @@ static void check_issuers(struct tw_config_load *load)
     }
 }
 
+static void check_cors(struct tw_config_load *load)
+{
+    const struct tw_texts origins = load->config->cors_origins;
+    bool any = origins.n > 0 && strcmp(origins.items[0], "*") == 0;
+    if (any && load->config->cors_credentials)
+        tw_config_fail(load, load->cors_origins_place, "cors.origins",
+                       "\"*\" and cors.credentials exclude each other; name the origins");
+}
+
 void tw_config_check(struct tw_config_load *load)
 {
     check_required(load);
@@ -159,6 +170,10 @@ void tw_config_check(struct tw_config_load *load)
     check_admin(load);
     check_listens(load);
     check_issuers(load);
+    check_cors(load);
+    if (*load->config->auth_deny_file != '\0')
+        check_readable(load, PLACE_OF(load, auth_deny_file), KEY_OF(auth_deny_file),
+                       load->config->auth_deny_file);
     if (*load->config->auth_jwks_ca_file != '\0')
         check_readable(load, PLACE_OF(load, auth_jwks_ca_file), KEY_OF(auth_jwks_ca_file),
                        load->config->auth_jwks_ca_file);

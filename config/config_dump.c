@@ -39,64 +39,46 @@ static const char *print_sections(const char *before, const char *key, size_t *l
     return word;
 }
 
-static void print_listens(const struct tw_config *config, FILE *out)
+// Whether `key` lies in the section that `list` lies in, or in one inside it.
+static bool shares_section(const char *list, const char *key)
 {
-    fputs("listen:\n", out);
-    for (size_t i = 0; i < config->n_listens; i++) {
-        const struct tw_listen *listen = &config->listens[i];
-        fputs("  - {address: ", out);
-        tw_config_print_text(listen->address, out);
-        fprintf(out, ", port: %u", (unsigned)listen->port);
-        if (listen->tls_certificate != NULL) {
-            fputs(", tls: {certificate: ", out);
-            tw_config_print_text(listen->tls_certificate, out);
-            fputs(", key: ", out);
-            tw_config_print_text(listen->tls_key, out);
-            putc('}', out);
-        }
-        fputs("}\n", out);
-    }
+    const char *dot = strrchr(list, '.');
+    return dot != NULL && strncmp(list, key, (size_t)(dot - list) + 1) == 0;
 }
 
-static void print_issuer(const struct tw_issuer *issuer, FILE *out)
+// The lists whose section ends behind option `i`.
+static void print_lists_after(const struct tw_config *config, size_t i, FILE *out)
 {
-    static const char *const uses[] = {"", "[access]", "[id]", "[access, id]"};
-    fputs("    - issuer: ", out);
-    tw_config_print_text(issuer->issuer, out);
-    fprintf(out, "\n      %s: ", issuer->jwks_file ? "jwksFile" : "jwksUri");
-    tw_config_print_text(issuer->jwks_file ? issuer->jwks_file : issuer->jwks_uri, out);
-    fputs("\n      audience: [", out);
-    for (size_t i = 0; i < issuer->n_audiences; i++) {
-        fputs(i > 0 ? ", " : "", out);
-        tw_config_print_text(issuer->audiences[i], out);
+    const char *next = i + 1 < TW_OPTION_COUNT ? tw_options[i + 1].key : "";
+    for (size_t n = 0; n < TW_CONFIG_LIST_COUNT; n++) {
+        const struct tw_config_list *list = &tw_config_lists[n];
+        if (!shares_section(list->key, tw_options[i].key) || shares_section(list->key, next))
+            continue;
+        size_t level = 0;
+        for (const char *dot = strchr(list->key, '.'); dot != NULL; dot = strchr(dot + 1, '.'))
+            level++;
+        char margin[16];
+        snprintf(margin, sizeof margin, "%*s", (int)(2 * level + 2), "");
+        indent(level, out);
+        fprintf(out, "%s:", strrchr(list->key, '.') + 1);
+        list->print(config, margin, out);
     }
-    fputs("]\n", out);
-    if (issuer->token_uses != 0)
-        fprintf(out, "      tokenUse: %s\n", uses[issuer->token_uses & 3]);
-}
-
-static void print_issuers(const struct tw_config *config, FILE *out)
-{
-    fputs("  issuers:\n", out);
-    for (size_t i = 0; i < config->n_issuers; i++)
-        print_issuer(&config->issuers[i], out);
 }
 
 void tw_config_print(const struct tw_config *config, FILE *out)
 {
     const char *before = "";
     size_t level;
-    print_listens(config, out);
+    fputs("listen:", out);
+    tw_config_listen_print(config, "  ", out);
     for (size_t i = 0; i < TW_OPTION_COUNT; i++) {
         const struct tw_option *option = &tw_options[i];
-        bool auth_ends = strncmp(before, "auth.", 5) == 0 && strncmp(option->key, "auth.", 5) != 0;
-        if (auth_ends)
-            print_issuers(config, out);
         const char *word = print_sections(before, option->key, &level, out);
         indent(level, out);
         fprintf(out, "%s: ", word);
         tw_option_print(option, config, out);
         fprintf(out, " # %s\n", config->origins[i]);
+        print_lists_after(config, i, out);
         before = option->key;
     }
 }
@@ -180,6 +162,8 @@ static const char preamble[] =
     "| `port` | 0 to 65535, required; 0 lets the kernel choose. |\n"
     "| `tls.certificate`, `tls.key` | PEM files, both or none. Without `tls` the port is plain "
     "HTTP. |\n"
+    "| `tls.clientCa` | PEM file of authorities: clients are asked for a certificate. |\n"
+    "| `tls.clientCertificate` | `optional` (the default) or `required`, with `clientCa`. |\n"
     "\n"
     "## `auth.issuers`\n"
     "\n"
@@ -197,6 +181,7 @@ static const char preamble[] =
     "`https://cognito-idp.{region}.amazonaws.com/{userPoolId}` and its key set. |\n"
     "| `clientIds` | App clients whose tokens are accepted: at least one. |\n"
     "| `tokenUse` | `[access]`, `[id]` or both; default both. |\n"
+    "| `scopes`, `groups` | A token must have at least one of each; absent: not checked. |\n"
     "\n"
     "Any other issuer:\n"
     "\n"
@@ -204,10 +189,51 @@ static const char preamble[] =
     "|---|---|\n"
     "| `issuer` | Must equal the token's `iss` exactly. |\n"
     "| `jwksUri` | Where the keys are fetched: https, or http on a loopback address. Default: "
-    "the issuer and `/.well-known/jwks.json`. |\n"
-    "| `jwksFile` | A file with the key set, instead of `jwksUri`. |\n"
+    "found by the discovery document, at the issuer and `/.well-known/openid-configuration`. |\n"
+    "| `jwksFile` | A file with the key set, instead; read again when it changes. |\n"
     "| `audience` | Accepted audiences, at least one; `clientIds` is another name for it. |\n"
-    "| `tokenUse` | As above, for issuers shaped like Cognito; by default it is not checked. |\n";
+    "| `tokenUse` | As above, for issuers shaped like Cognito; by default it is not checked. |\n"
+    "| `algorithms` | Any of `RS256`, `ES256`, `PS256`, `EdDSA`; default `[RS256, ES256]`. A key "
+    "is "
+    "used with one of them only, whatever a token says. |\n"
+    "| `scopes`, `groups` | As above. |\n"
+    "\n"
+    "## `auth.roles.groups`\n"
+    "\n"
+    "Which roles the groups of a token grant: `[{group: till-staff, roles: [cashier]}]`. Without\n"
+    "it a group grants the role of its own name. Roles are `cashier`, `manager` (has the rights "
+    "of\n"
+    "a cashier) and `admin` (has all rights, in every store).\n"
+    "\n"
+    "## `auth.routes`\n"
+    "\n"
+    "Who may use a route, instead of what the route asks for by itself:\n"
+    "\n"
+    "```yaml\n"
+    "auth:\n"
+    "  routes:\n"
+    "    - {route: POST /v1/products, roles: [admin], scopes: [pos/catalogue]}\n"
+    "```\n"
+    "\n"
+    "| key | meaning |\n"
+    "|---|---|\n"
+    "| `route` | Method and path as `tillway routes` lists them. |\n"
+    "| `roles` | One of these is needed; `[any]`: every valid token; `[public]`: no token at all, "
+    "only for GET. |\n"
+    "| `scopes` | One of these is needed as well; absent: not checked. |\n"
+    "\n"
+    "## `auth.certificates`\n"
+    "\n"
+    "What the holder of a client certificate may do who sends no token (`listen[].tls.clientCa`):\n"
+    "`[{subject: \"CN=till-7,O=Shop\", roles: [cashier], store: north}]`. The subject is written "
+    "as\n"
+    "RFC 2253 does, the most specific part first. A certificate without a line has no role.\n"
+    "\n"
+    "## `cors.origins`\n"
+    "\n"
+    "Whose pages may call the gateway from a browser: `[\"https://till.example.com\"]`, or "
+    "`[\"*\"]`.\n"
+    "Empty, the default: no CORS header is ever sent.\n";
 
 static const char section_head[] = "| key and variable | type | default | allowed | reload | "
                                    "meaning |\n|---|---|---|---|---|---|\n";

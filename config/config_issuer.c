@@ -2,8 +2,10 @@
 // config_issuer: the list `auth.issuers`, with the Cognito preset expanded.
 //
 //   - cognito: {region: eu-west-1, userPoolId: eu-west-1_AbCdEf, clientIds: [..], tokenUse: [id]}
-//   - {issuer: "https://..", jwksUri: "https://..", audience: [..]}      (or jwksFile: FILE)
+//   - {issuer: "https://..", audience: [..]}    (and jwksUri: "https://..", or jwksFile: FILE)
 //
+// Without jwksUri and jwksFile the keys are found by the issuer's discovery document (OpenID
+// Connect Discovery 1.0 section 4).
 // A Cognito pool's issuer and key set are at https://cognito-idp.{region}.amazonaws.com/{pool}
 // (Amazon Cognito developer guide, "Verifying JSON web tokens"). Its access tokens carry the client
 // in `client_id`, its id tokens in `aud`: both are called audiences here. An issuer without any
@@ -12,7 +14,9 @@
 
 #include "config/internal.h"
 
-#define JWKS_PATH "/.well-known/jwks.json"
+#define JWKS_PATH      "/.well-known/jwks.json"
+#define EMPTY          "is empty, so it would refuse every token; remove it or name one"
+#define DISCOVERY_PATH "/.well-known/openid-configuration"
 
 // Everything one entry may say; which keys it may use is decided by the two readers below.
 struct entry {
@@ -64,24 +68,74 @@ static const char *join(const struct entry *entry, const char *a, const char *b,
 static void read_audiences(const struct entry *entry, const struct tw_config_field *field)
 {
     char path[TW_CONFIG_PATH_MAX];
-    size_t n = 0;
     field_path(entry, field->key, path);
     if (field->node == NULL || (field->node->kind == TW_CONFIG_SEQUENCE && !field->node->first)) {
         tw_config_fail(entry->load, field->node ? field->node->place : entry->node->place, path,
                        "must name at least one client; tokens made for others are refused");
         return;
     }
-    if (!tw_config_is_sequence(entry->load, field->node, path, TW_CONFIG_AUDIENCE_MAX))
+    struct tw_texts texts;
+    if (!tw_config_texts(entry->load, field->node, path, TW_CONFIG_AUDIENCE_MAX, &texts))
         return;
-    const char **texts = tw_config_alloc(entry->load, field->node->n_children * sizeof *texts);
-    if (texts == NULL)
+    entry->out->audiences = texts.items;
+    entry->out->n_audiences = texts.n;
+}
+
+static void read_scopes(const struct entry *entry, const struct tw_config_field *field)
+{
+    char path[TW_CONFIG_PATH_MAX];
+    field_path(entry, field->key, path);
+    if (field->node != NULL &&
+        tw_config_scopes(entry->load, field->node, path, &entry->out->scopes) &&
+        entry->out->scopes.n == 0)
+        tw_config_fail(entry->load, field->node->place, path, EMPTY);
+}
+
+static void read_texts(const struct entry *entry, const struct tw_config_field *field,
+                       struct tw_texts *out)
+{
+    char path[TW_CONFIG_PATH_MAX];
+    field_path(entry, field->key, path);
+    if (field->node == NULL ||
+        !tw_config_texts(entry->load, field->node, path, TW_CONFIG_TEXTS_MAX, out))
         return;
-    for (const struct tw_config_node *item = field->node->first; item != NULL; item = item->next) {
-        texts[n] = tw_config_text(entry->load, item, path);
-        n += texts[n] != NULL;
+    if (out->n == 0)
+        tw_config_fail(entry->load, field->node->place, path, EMPTY);
+}
+
+static const struct {
+    const char *name;
+    unsigned bit;
+} algorithms[] = {{"RS256", TW_ALGORITHM_RS256},
+                  {"ES256", TW_ALGORITHM_ES256},
+                  {"PS256", TW_ALGORITHM_PS256},
+                  {"EdDSA", TW_ALGORITHM_EDDSA}};
+
+static unsigned algorithm_bit(const char *name)
+{
+    for (size_t i = 0; i < TW_COUNT(algorithms); i++)
+        if (strcmp(algorithms[i].name, name) == 0)
+            return algorithms[i].bit;
+    return 0;
+}
+
+static void read_algorithms(const struct entry *entry, const struct tw_config_field *field)
+{
+    struct tw_texts names = {NULL, 0};
+    char path[TW_CONFIG_PATH_MAX];
+    field_path(entry, field->key, path);
+    entry->out->algorithms = TW_ALGORITHM_USUAL;
+    if (field->node == NULL)
+        return;
+    read_texts(entry, field, &names);
+    entry->out->algorithms = 0;
+    for (size_t i = 0; i < names.n; i++) {
+        unsigned bit = algorithm_bit(names.items[i]);
+        if (bit == 0)
+            tw_config_fail(entry->load, field->node->place, path,
+                           "\"%.60s\" is none of RS256, ES256, PS256, EdDSA", names.items[i]);
+        entry->out->algorithms |= bit;
     }
-    entry->out->audiences = texts;
-    entry->out->n_audiences = n;
 }
 
 static unsigned token_use_bit(const char *text)
@@ -137,8 +191,9 @@ static void check_pool(const struct entry *entry, const char *region, const char
 
 static void read_cognito(struct entry *entry, const struct tw_config_node *node)
 {
-    struct tw_config_field fields[] = {
-        {"region", NULL}, {"userPoolId", NULL}, {"clientIds", NULL}, {"tokenUse", NULL}};
+    struct tw_config_field fields[] = {{"region", NULL},    {"userPoolId", NULL},
+                                       {"clientIds", NULL}, {"tokenUse", NULL},
+                                       {"scopes", NULL},    {"groups", NULL}};
     entry->node = node;
     size_t used = strlen(entry->path);
     snprintf(entry->path + used, sizeof entry->path - used, ".cognito");
@@ -148,21 +203,26 @@ static void read_cognito(struct entry *entry, const struct tw_config_node *node)
     const char *pool = required_text(entry, &fields[1]);
     read_audiences(entry, &fields[2]);
     read_token_use(entry, &fields[3], TW_TOKEN_USE_ACCESS | TW_TOKEN_USE_ID);
+    read_scopes(entry, &fields[4]);
+    read_texts(entry, &fields[5], &entry->out->groups);
+    entry->out->algorithms = TW_ALGORITHM_RS256; // Cognito has no other
     if (region == NULL || pool == NULL)
         return;
     check_pool(entry, region, pool);
-    entry->out->issuer = join(entry, "https://cognito-idp.", region, ".amazonaws.com/", pool);
+    // The partition of China has a domain of its own.
+    const char *domain = strncmp(region, "cn-", 3) == 0 ? ".amazonaws.com.cn/" : ".amazonaws.com/";
+    entry->out->issuer = join(entry, "https://cognito-idp.", region, domain, pool);
     if (entry->out->issuer != NULL)
         entry->out->jwks_uri = join(entry, entry->out->issuer, JWKS_PATH, "", "");
 }
 
-// The default key set: the issuer, without a final slash, plus JWKS_PATH.
-static const char *default_jwks_uri(const struct entry *entry, const char *issuer)
+// The discovery document: the issuer, without a final slash, plus DISCOVERY_PATH.
+static const char *discovery_uri(const struct entry *entry, const char *issuer)
 {
     size_t n = strlen(issuer);
     const char *base = tw_config_copy(
         entry->load, (struct tw_str){issuer, n > 0 && issuer[n - 1] == '/' ? n - 1 : n});
-    return base != NULL ? join(entry, base, JWKS_PATH, "", "") : NULL;
+    return base != NULL ? join(entry, base, DISCOVERY_PATH, "", "") : NULL;
 }
 
 static void read_keys(const struct entry *entry, const struct tw_config_field *uri,
@@ -179,22 +239,26 @@ static void read_keys(const struct entry *entry, const struct tw_config_field *u
     out->jwks_file = optional_text(entry, file);
     if (file->node != NULL)
         return;
-    out->jwks_uri = named != NULL         ? optional_text(entry, uri)
-                    : out->issuer != NULL ? default_jwks_uri(entry, out->issuer)
-                                          : NULL;
-    const char *fault = out->jwks_uri != NULL ? tw_config_jwks_uri_fault(out->jwks_uri) : NULL;
+    if (named != NULL)
+        out->jwks_uri = optional_text(entry, uri);
+    else if (out->issuer != NULL)
+        out->discovery_uri = discovery_uri(entry, out->issuer);
+    const char *place = named != NULL ? out->jwks_uri : out->discovery_uri;
+    const char *fault = place != NULL ? tw_config_jwks_uri_fault(place) : NULL;
     if (fault == NULL)
         return;
-    bool quotable = strchr(out->jwks_uri, '@') == NULL; // it may hold a password
+    bool quotable = strchr(place, '@') == NULL; // it may hold a password
     tw_config_fail(entry->load, named ? named->place : entry->node->place, path, "%.200s %s%s",
-                   quotable ? out->jwks_uri : "the value", fault,
+                   quotable ? place : "the value", fault,
                    named ? "" : "; it follows from issuer: set jwksUri or jwksFile");
 }
 
 static void read_plain(struct entry *entry)
 {
-    struct tw_config_field fields[] = {{"issuer", NULL},   {"jwksUri", NULL},   {"jwksFile", NULL},
-                                       {"audience", NULL}, {"clientIds", NULL}, {"tokenUse", NULL}};
+    struct tw_config_field fields[] = {
+        {"issuer", NULL},     {"jwksUri", NULL},   {"jwksFile", NULL},
+        {"audience", NULL},   {"clientIds", NULL}, {"tokenUse", NULL},
+        {"algorithms", NULL}, {"scopes", NULL},    {"groups", NULL}};
     if (!tw_config_fields(entry->load, entry->node, entry->path, fields, TW_COUNT(fields)))
         return;
     entry->out->issuer = required_text(entry, &fields[0]);
@@ -204,6 +268,9 @@ static void read_plain(struct entry *entry)
     else
         read_audiences(entry, fields[4].node != NULL ? &fields[4] : &fields[3]);
     read_token_use(entry, &fields[5], 0);
+    read_algorithms(entry, &fields[6]);
+    read_scopes(entry, &fields[7]);
+    read_texts(entry, &fields[8], &entry->out->groups);
 }
 
 static const struct tw_config_node *cognito_of(const struct tw_config_node *node)
@@ -245,4 +312,52 @@ void tw_config_issuers_set(struct tw_config_load *load, const struct tw_config_n
     }
     load->config->issuers = issuers;
     load->config->n_issuers = n;
+}
+
+static void print_algorithms(unsigned bits, FILE *out)
+{
+    const char *comma = "";
+    fputs("algorithms: [", out);
+    for (size_t i = 0; i < TW_COUNT(algorithms); i++) {
+        if (!(bits & algorithms[i].bit))
+            continue;
+        fprintf(out, "%s%s", comma, algorithms[i].name);
+        comma = ", ";
+    }
+    fputs("]\n", out);
+}
+
+static void print_issuer(const struct tw_issuer *issuer, const char *indent, FILE *out)
+{
+    static const char *const uses[] = {"", "[access]", "[id]", "[access, id]"};
+    const char *keys = issuer->jwks_file ? issuer->jwks_file : issuer->jwks_uri;
+    fprintf(out, "%s- issuer: ", indent);
+    tw_config_print_text(issuer->issuer, out);
+    if (keys != NULL) {
+        fprintf(out, "\n%s  %s: ", indent, issuer->jwks_file ? "jwksFile" : "jwksUri");
+        tw_config_print_text(keys, out);
+    }
+    fprintf(out, "\n%s  audience: ", indent);
+    tw_config_print_texts((struct tw_texts){issuer->audiences, issuer->n_audiences}, out);
+    fprintf(out, "\n%s  ", indent);
+    print_algorithms(issuer->algorithms, out);
+    if (issuer->token_uses != 0)
+        fprintf(out, "%s  tokenUse: %s\n", indent, uses[issuer->token_uses & 3]);
+    if (issuer->scopes.n > 0) {
+        fprintf(out, "%s  scopes: ", indent);
+        tw_config_print_texts(issuer->scopes, out);
+        putc('\n', out);
+    }
+    if (issuer->groups.n > 0) {
+        fprintf(out, "%s  groups: ", indent);
+        tw_config_print_texts(issuer->groups, out);
+        putc('\n', out);
+    }
+}
+
+void tw_config_issuers_print(const struct tw_config *config, const char *indent, FILE *out)
+{
+    tw_config_print_list_head(config->n_issuers, out);
+    for (size_t i = 0; i < config->n_issuers; i++)
+        print_issuer(&config->issuers[i], indent, out);
 }

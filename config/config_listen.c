@@ -3,6 +3,9 @@
 //
 //   listen: [{address: 0.0.0.0, port: 8443, tls: {certificate: FILE, key: FILE}}]
 //
+// With clientCa: FILE in `tls`, clients are asked for a certificate; clientCertificate: required
+// (default optional) turns away those that have none.
+//
 // Shapes only; whether the files can be read is judged at the end (config_check.c), when it is
 // known that no later file replaces the list. Runs in: master and command line.
 
@@ -44,21 +47,66 @@ static void read_port(struct tw_config_load *load, const struct tw_config_node *
     listen->port = (uint16_t)port;
 }
 
+static void read_client_certificate(struct tw_config_load *load,
+                                    const struct tw_config_field *field, const char *path,
+                                    const char *text, struct tw_listen *listen)
+{
+    char full[TW_CONFIG_PATH_MAX];
+    snprintf(full, sizeof full, "%s.%s", path, field->key);
+    listen->tls_client_cert_required = strcmp(text, "required") == 0;
+    if (!listen->tls_client_cert_required && strcmp(text, "optional") != 0)
+        tw_config_fail(load, field->node->place, full, "\"%.60s\" is neither optional nor required",
+                       text);
+    else if (listen->tls_client_ca == NULL)
+        tw_config_fail(load, field->node->place, full,
+                       "needs clientCa, the PEM file of the authorities to trust");
+}
+
 static void read_tls(struct tw_config_load *load, const struct tw_config_node *node,
                      const char *path, struct tw_listen *listen)
 {
-    struct tw_config_field fields[] = {{"certificate", NULL}, {"key", NULL}};
-    const char **targets[] = {&listen->tls_certificate, &listen->tls_key};
+    struct tw_config_field fields[] = {
+        {"certificate", NULL}, {"key", NULL}, {"clientCa", NULL}, {"clientCertificate", NULL}};
+    const char *clients = NULL;
+    const char **targets[] = {&listen->tls_certificate, &listen->tls_key, &listen->tls_client_ca,
+                              &clients};
     if (!tw_config_fields(load, node, path, fields, TW_COUNT(fields)))
         return;
     for (size_t i = 0; i < TW_COUNT(fields); i++) {
         char full[TW_CONFIG_PATH_MAX];
         snprintf(full, sizeof full, "%s.%s", path, fields[i].key);
-        if (fields[i].node == NULL)
+        if (fields[i].node != NULL)
+            *targets[i] = tw_config_text(load, fields[i].node, full);
+        else if (i < 2)
             tw_config_fail(load, node->key_place, full,
                            "is missing; TLS needs both certificate and key");
-        else
-            *targets[i] = tw_config_text(load, fields[i].node, full);
+    }
+    if (clients != NULL)
+        read_client_certificate(load, &fields[3], path, clients, listen);
+}
+
+void tw_config_listen_print(const struct tw_config *config, const char *indent, FILE *out)
+{
+    tw_config_print_list_head(config->n_listens, out);
+    for (size_t i = 0; i < config->n_listens; i++) {
+        const struct tw_listen *listen = &config->listens[i];
+        fprintf(out, "%s- {address: ", indent);
+        tw_config_print_text(listen->address, out);
+        fprintf(out, ", port: %u", (unsigned)listen->port);
+        if (listen->tls_certificate != NULL) {
+            fputs(", tls: {certificate: ", out);
+            tw_config_print_text(listen->tls_certificate, out);
+            fputs(", key: ", out);
+            tw_config_print_text(listen->tls_key, out);
+            if (listen->tls_client_ca != NULL) {
+                fputs(", clientCa: ", out);
+                tw_config_print_text(listen->tls_client_ca, out);
+                fprintf(out, ", clientCertificate: %s",
+                        listen->tls_client_cert_required ? "required" : "optional");
+            }
+            putc('}', out);
+        }
+        fputs("}\n", out);
     }
 }
 

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // config_tree: nodes to options by their dotted key; a key nobody knows is refused with a guess.
 //
-// Also the helpers that the two lists share. A section ("db") is whatever an option's key begins
+// Also the helpers that the lists share. A section ("db") is whatever an option's key begins
 // with; no table of sections exists. Runs in: master and command line. Owns nothing.
 
 #include "config/internal.h"
 
-const struct tw_config_list tw_config_lists[2] = {
-    {"listen", tw_config_listen_set},
-    {"auth.issuers", tw_config_issuers_set},
+const struct tw_config_list tw_config_lists[TW_CONFIG_LIST_COUNT] = {
+    {"listen", tw_config_listen_set, tw_config_listen_print},
+    {"auth.issuers", tw_config_issuers_set, tw_config_issuers_print},
+    {"auth.roles.groups", tw_config_group_roles_set, tw_config_group_roles_print},
+    {"auth.routes", tw_config_route_access_set, tw_config_route_access_print},
+    {"auth.certificates", tw_config_certificates_set, tw_config_certificates_print},
+    {"cors.origins", tw_config_cors_origins_set, tw_config_cors_origins_print},
 };
 
 static const char *key_at(size_t i)
@@ -218,4 +222,37 @@ bool tw_config_is_sequence(struct tw_config_load *load, const struct tw_config_n
         tw_config_fail(load, node->place, path, "has %zu entries; at most %zu are allowed",
                        node->n_children, max);
     return node->kind == TW_CONFIG_SEQUENCE && node->n_children <= max;
+}
+
+bool tw_config_texts(struct tw_config_load *load, const struct tw_config_node *node,
+                     const char *path, size_t max, struct tw_texts *out)
+{
+    size_t n = 0;
+    if (!tw_config_is_sequence(load, node, path, max))
+        return false;
+    const char **texts = tw_config_alloc(load, (node->n_children + 1) * sizeof *texts);
+    if (texts == NULL)
+        return false;
+    for (const struct tw_config_node *item = node->first; item != NULL; item = item->next) {
+        texts[n] = tw_config_text(load, item, path);
+        n += texts[n] != NULL;
+    }
+    *out = (struct tw_texts){texts, n};
+    return n == node->n_children;
+}
+
+bool tw_config_scopes(struct tw_config_load *load, const struct tw_config_node *node,
+                      const char *path, struct tw_texts *out)
+{
+    if (!tw_config_texts(load, node, path, TW_CONFIG_TEXTS_MAX, out))
+        return false;
+    for (size_t i = 0; i < out->n; i++)
+        for (const char *c = out->items[i]; *c != '\0'; c++)
+            if (*c <= ' ' || *c > '~' || *c == '"' || *c == '\\') {
+                tw_config_fail(load, node->place, path,
+                               "\"%.60s\" is not a scope: no spaces, quotes or backslashes",
+                               out->items[i]);
+                return false;
+            }
+    return true;
 }

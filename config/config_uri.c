@@ -79,6 +79,22 @@ static struct tw_str split_port(struct tw_str authority, struct tw_str *port, bo
     return (struct tw_str){authority.p, i};
 }
 
+const char *tw_config_origin_fault(const char *text)
+{
+    struct tw_str rest = tw_str_of(text), port;
+    const char *scheme_end = strstr(text, "://");
+    bool has_port;
+    for (size_t i = 0; i < rest.n; i++)
+        if (rest.p[i] >= 'A' && rest.p[i] <= 'Z')
+            return "has capitals, which no browser sends";
+    if (scheme_end == NULL || scheme_end == text)
+        return "is not an origin: write https://till.example.com";
+    struct tw_str host = split_port(skip(rest, (size_t)(scheme_end - text) + 3), &port, &has_port);
+    if (!is_host(host) || (has_port && !is_port(port)))
+        return "is not an origin: after https:// comes a host, perhaps a port, and nothing else";
+    return NULL;
+}
+
 const char *tw_config_jwks_uri_fault(const char *uri)
 {
     struct tw_str rest = tw_str_of(uri), port;

@@ -311,6 +311,21 @@ static void print_size(uint64_t value, FILE *out)
     fprintf(out, "%" PRIu64 "%s", value / unit->factor, unit->name.p);
 }
 
+void tw_config_print_list_head(size_t n, FILE *out)
+{
+    fputs(n == 0 ? " []\n" : "\n", out);
+}
+
+void tw_config_print_texts(struct tw_texts texts, FILE *out)
+{
+    putc('[', out);
+    for (size_t i = 0; i < texts.n; i++) {
+        fputs(i > 0 ? ", " : "", out);
+        tw_config_print_text(texts.items[i], out);
+    }
+    putc(']', out);
+}
+
 void tw_config_print_text(const char *text, FILE *out)
 {
     putc('"', out);

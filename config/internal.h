@@ -29,6 +29,7 @@ struct tw_config_load {
     const char **origins; // the writable face of config->origins
     struct tw_config_place listen_places[TW_CONFIG_LISTEN_MAX];
     struct tw_config_place issuer_places[TW_CONFIG_ISSUER_MAX];
+    struct tw_config_place cors_origins_place;
 
     char *err;
     size_t err_size;
@@ -112,8 +113,12 @@ void tw_option_set(struct tw_config_load *load, struct tw_config_place place,
 // Writes the value as it would stand in YAML; a secret as "***".
 void tw_option_print(const struct tw_option *option, const struct tw_config *config, FILE *out);
 
-// Writes a text in double quotes, as YAML and JSON read it.
+// Writes a text in double quotes, as YAML and JSON read it; and a list of them.
 void tw_config_print_text(const char *text, FILE *out);
+void tw_config_print_texts(struct tw_texts texts, FILE *out);
+
+// What stands behind the key of a list of `n` items: " []" or the line's end.
+void tw_config_print_list_head(size_t n, FILE *out);
 
 bool tw_option_equal(const struct tw_option *option, const struct tw_config *a,
                      const struct tw_config *b);
@@ -152,12 +157,15 @@ bool tw_config_node_is_null(const struct tw_config_node *node);
 // Applies a file's top mapping.
 void tw_config_apply(struct tw_config_load *load, const struct tw_config_node *top);
 
-// Lists: what replaces them as a whole, and under which key.
+// Lists: what replaces them as a whole, under which key, and how they are printed: all that
+// comes behind "key:", each item on lines of its own that begin with `indent`.
 struct tw_config_list {
     const char *key;
     void (*set)(struct tw_config_load *load, const struct tw_config_node *node);
+    void (*print)(const struct tw_config *config, const char *indent, FILE *out);
 };
-extern const struct tw_config_list tw_config_lists[2];
+#define TW_CONFIG_LIST_COUNT 6
+extern const struct tw_config_list tw_config_lists[TW_CONFIG_LIST_COUNT];
 
 // The keys a mapping inside a list may have; `node` is filled in, NULL for an absent key.
 struct tw_config_field {
@@ -179,23 +187,45 @@ TW_MUST_USE bool tw_config_is_sequence(struct tw_config_load *load,
                                        const struct tw_config_node *node, const char *path,
                                        size_t max);
 
+// The texts of a list of at most `max` of them, each non-empty; false after a reported error.
+TW_MUST_USE bool tw_config_texts(struct tw_config_load *load, const struct tw_config_node *node,
+                                 const char *path, size_t max, struct tw_texts *out);
+
+// The same for scopes, which stand in headers: only what RFC 6749 section 3.3 allows in a scope.
+TW_MUST_USE bool tw_config_scopes(struct tw_config_load *load, const struct tw_config_node *node,
+                                  const char *path, struct tw_texts *out);
+
+// The same for scopes, which stand in headers: only what RFC 6749 section 3.3 allows in a scope.
+TW_MUST_USE bool tw_config_scopes(struct tw_config_load *load, const struct tw_config_node *node,
+                                  const char *path, struct tw_texts *out);
+
 // Why a text cannot be a value ("is not UTF-8", ...), or NULL when it can.
 const char *tw_config_text_fault(struct tw_str text);
 
-// --- config_listen.c, config_issuer.c ------------------------------------------------------
+// --- the lists: config_listen.c, config_issuer.c, config_access.c, config_cors.c ------------
 
 void tw_config_listen_set(struct tw_config_load *load, const struct tw_config_node *node);
-void tw_config_issuers_set(struct tw_config_load *load, const struct tw_config_node *node);
+void tw_config_listen_print(const struct tw_config *config, const char *indent, FILE *out);
 TW_MUST_USE bool tw_config_listen_default(struct tw_config_load *load);
+void tw_config_issuers_set(struct tw_config_load *load, const struct tw_config_node *node);
+void tw_config_issuers_print(const struct tw_config *config, const char *indent, FILE *out);
+void tw_config_group_roles_set(struct tw_config_load *load, const struct tw_config_node *node);
+void tw_config_group_roles_print(const struct tw_config *config, const char *indent, FILE *out);
+void tw_config_route_access_set(struct tw_config_load *load, const struct tw_config_node *node);
+void tw_config_route_access_print(const struct tw_config *config, const char *indent, FILE *out);
+void tw_config_certificates_set(struct tw_config_load *load, const struct tw_config_node *node);
+void tw_config_certificates_print(const struct tw_config *config, const char *indent, FILE *out);
+void tw_config_cors_origins_set(struct tw_config_load *load, const struct tw_config_node *node);
+void tw_config_cors_origins_print(const struct tw_config *config, const char *indent, FILE *out);
 
 // --- config_uri.c --------------------------------------------------------------------------
 
+// "scheme://host" or "scheme://host:port", as browsers send it in Origin (RFC 6454 section 6.2).
+// Why it is none, or NULL.
+const char *tw_config_origin_fault(const char *text);
+
 // Numeric IPv4 or IPv6 without brackets.
 bool tw_config_is_ip(const char *text);
-
-// Why keys must not be fetched from here, or NULL when they may: https, or http on a loopback
-// address; a host; no user, no fragment.
-const char *tw_config_jwks_uri_fault(const char *uri);
 
 // --- config_env.c, config_check.c ----------------------------------------------------------
 

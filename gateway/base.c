@@ -18,6 +18,16 @@ bool tw_str_ieq(struct tw_str a, struct tw_str b)
     return true;
 }
 
+struct tw_str tw_str_next_word(struct tw_str *rest)
+{
+    while (rest->n > 0 && rest->p[0] == ' ')
+        *rest = (struct tw_str){rest->p + 1, rest->n - 1};
+    const char *space = rest->n > 0 ? memchr(rest->p, ' ', rest->n) : NULL;
+    struct tw_str word = {rest->p, space ? (size_t)(space - rest->p) : rest->n};
+    *rest = (struct tw_str){rest->p + word.n, rest->n - word.n};
+    return word;
+}
+
 bool tw_str_to_i64(struct tw_str s, int64_t min, int64_t max, int64_t *out)
 {
     bool negative = s.n > 0 && s.p[0] == '-';

@@ -38,6 +38,9 @@ static inline bool tw_str_eq(struct tw_str a, struct tw_str b)
 // ASCII case-insensitive comparison, for header names and schemes.
 bool tw_str_ieq(struct tw_str a, struct tw_str b);
 
+// Takes the first word off `*rest`, words being separated by spaces; empty when there is none left.
+struct tw_str tw_str_next_word(struct tw_str *rest);
+
 // Whole slice as a decimal integer in [min, max]; no sign but '-', no spaces, no leading zeros
 // beyond "0".
 TW_MUST_USE bool tw_str_to_i64(struct tw_str s, int64_t min, int64_t max, int64_t *out);

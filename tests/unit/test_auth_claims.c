@@ -90,6 +90,41 @@ static void test_names_are_options(void **state)
     tw_claims_dispose(&c);
 }
 
+// A name that begins with '/' is a path into objects (RFC 6901).
+static void test_claims_in_objects(void **state)
+{
+    (void)state;
+    static const char payload[] =
+        "{\"sub\":\"s\",\"exp\":1,\"realm_access\":{\"roles\":[\"cashier\"]},"
+        "\"https://shop.example/store\":\"n\",\"a/b\":{\"~\":\"e\"},\"list\":[\"x\"]}";
+    static const struct {
+        const char *groups, *store;
+        const char *group, *shop;
+    } cases[] = {
+        {"/realm_access/roles", "https://shop.example/store", "cashier", "n"},
+        {"realm_access/roles", "/a~1b/~0", NULL, "e"},
+        {"/realm_access/roles/0", "/a~1b/~2", NULL, NULL},
+        {"/list/0", "/a~1b", NULL, "malformed"},
+        {"/", "/a~1b/~", NULL, NULL},
+        {"/realm_access//roles", "/nothing/here", NULL, NULL},
+    };
+    for (size_t i = 0; i < TW_COUNT(cases); i++) {
+        struct tw_claims c;
+        const struct tw_claim_names own = {cases[i].groups, cases[i].store};
+        const char *reason = tw_claims_parse(tw_str_of(payload), &own, &c);
+        if (cases[i].shop && strcmp(cases[i].shop, "malformed") == 0) {
+            assert_string_equal(reason, "store claim is malformed");
+            continue;
+        }
+        assert_null(reason);
+        assert_int_equal(tw_claims_group_count(&c), cases[i].group != NULL);
+        if (cases[i].group)
+            expect_text(tw_claims_group(&c, 0), cases[i].group);
+        assert_true(tw_str_eq(c.store, tw_str_of(cases[i].shop)));
+        tw_claims_dispose(&c);
+    }
+}
+
 static void test_cognito_username_wins(void **state)
 {
     (void)state;
@@ -298,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_everything_is_read),
         cmocka_unit_test(test_least_claims),
         cmocka_unit_test(test_names_are_options),
+        cmocka_unit_test(test_claims_in_objects),
         cmocka_unit_test(test_cognito_username_wins),
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_bounds_of_texts),

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 
 #include "auth/jwks.h"
+#include "config/config.h"
 
 static EVP_PKEY *rsa, *ec;
 static char *rsa_n; // base64url of the modulus
@@ -35,7 +36,7 @@ static int free_keys(void **state)
 static void expect_document_refused(const char *document, size_t n, const char *expected)
 {
     struct tw_jwks_report report = {.keys_taken = 9, .keys_refused = 9};
-    struct tw_jwks *set = tw_jwks_parse((struct tw_str){document, n}, &report);
+    struct tw_jwks *set = tw_jwks_parse((struct tw_str){document, n}, TW_ALGORITHM_USUAL, &report);
     assert_null(set);
     if (!report.reason || !strstr(report.reason, expected))
         fail_msg("expected '%s', got '%s'", expected, report.reason ? report.reason : "taken");
@@ -48,7 +49,7 @@ static void expect_key(char *jwk, const char *expected_reason)
     struct tw_jwks_report report;
     char *document = kit_jwks(jwk, kit_rsa_jwk(rsa, "good", ""));
     ERR_clear_error();
-    struct tw_jwks *set = tw_jwks_parse(tw_str_of(document), &report);
+    struct tw_jwks *set = tw_jwks_parse(tw_str_of(document), TW_ALGORITHM_USUAL, &report);
     assert_non_null(set);
     assert_null(report.reason);
     assert_non_null(tw_jwks_find(set, TW_STR("good")));
@@ -67,7 +68,7 @@ static void test_algorithm_is_bound_to_the_key(void **state)
     (void)state;
     struct tw_jwks_report report;
     char *document = kit_jwks(kit_rsa_jwk(rsa, "r", ""), kit_ec_jwk(ec, "P-256", 32, "e", ""));
-    struct tw_jwks *set = tw_jwks_parse(tw_str_of(document), &report);
+    struct tw_jwks *set = tw_jwks_parse(tw_str_of(document), TW_ALGORITHM_USUAL, &report);
     free(document);
     assert_non_null(set);
     assert_int_equal(report.keys_taken, 2);
@@ -299,7 +300,7 @@ static void test_bounds(void **state)
     (void)state;
     struct tw_jwks_report report;
     char *document = many_keys(TW_JWKS_MAX_KEYS);
-    struct tw_jwks *set = tw_jwks_parse(tw_str_of(document), &report);
+    struct tw_jwks *set = tw_jwks_parse(tw_str_of(document), TW_ALGORITHM_USUAL, &report);
     assert_non_null(set);
     assert_int_equal(report.keys_taken, TW_JWKS_MAX_KEYS);
     assert_non_null(tw_jwks_find(set, TW_STR("99")));
@@ -312,7 +313,7 @@ static void test_bounds(void **state)
 
     document = many_keys(1);
     char *padded = kit_format("%s%*s", document, (int)(TW_JWKS_MAX_BYTES - strlen(document)), "");
-    set = tw_jwks_parse(tw_str_of(padded), &report);
+    set = tw_jwks_parse(tw_str_of(padded), TW_ALGORITHM_USUAL, &report);
     assert_non_null(set);
     tw_jwks_free(set);
     char *too_long = kit_format("%s ", padded);

@@ -69,16 +69,33 @@ static void test_effective_roles(void **state)
     assert_int_equal(tw_policy_effective_roles(8 | TW_ROLE_ANY), 0);
 }
 
-static unsigned roles_of(const char *groups)
+static unsigned roles_by(const char *groups, const struct tw_group_roles *lines, size_t n)
 {
     struct tw_claims claims;
     const struct tw_claim_names names = {"g", "s"};
     char *payload = kit_format("{\"sub\":\"s\",\"exp\":1%s%s}", *groups ? ",\"g\":" : "", groups);
     assert_null(tw_claims_parse(tw_str_of(payload), &names, &claims));
-    unsigned roles = tw_policy_roles_of_groups(&claims);
+    unsigned roles = tw_policy_roles_of_groups(&claims, lines, n);
     tw_claims_dispose(&claims);
     free(payload);
     return roles;
+}
+
+static unsigned roles_of(const char *groups)
+{
+    return roles_by(groups, NULL, 0);
+}
+
+// auth.roles.groups replaces the groups that are called like roles.
+static void test_groups_of_other_names(void **state)
+{
+    (void)state;
+    const struct tw_group_roles lines[] = {{"till-staff", C}, {"boss", M | A}, {"eu cashiers", C}};
+    assert_int_equal(roles_by("[\"till-staff\"]", lines, 3), C);
+    assert_int_equal(roles_by("[\"x\",\"boss\",\"till-staff\"]", lines, 3), C | M | A);
+    assert_int_equal(roles_by("[\"eu cashiers\"]", lines, 3), C);
+    assert_int_equal(roles_by("\"eu cashiers\"", lines, 3), 0);
+    assert_int_equal(roles_by("[\"admin\",\"cashier\"]", lines, 3), 0);
 }
 
 static void test_groups(void **state)
@@ -102,6 +119,7 @@ int main(void)
         cmocka_unit_test(test_deny_by_default_and_any),
         cmocka_unit_test(test_effective_roles),
         cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_groups_of_other_names),
     };
     return cmocka_run_group_tests_name("auth policy", tests, NULL, NULL);
 }

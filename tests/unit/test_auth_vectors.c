@@ -6,6 +6,7 @@
 #include "auth/base64url.h"
 #include "auth/json.h"
 #include "auth/verifier.h"
+#include "config/config.h"
 
 // The file's bytes, without white space at the end; NULL when there is no corpus.
 static char *vector(const char *name)
@@ -45,7 +46,7 @@ static const char *public_key(const char *name, struct tw_jwk *out)
         json_object_del(jwk, private_names[i]);
     if (!json_object_get(jwk, "kid"))
         json_object_set_new(jwk, "kid", json_string("k"));
-    const char *reason = tw_jwk_parse(jwk, out);
+    const char *reason = tw_jwk_parse(jwk, TW_ALGORITHM_USUAL, out);
     json_decref(jwk);
     free(text);
     return reason;
@@ -131,7 +132,7 @@ static void expect_set(const char *name, unsigned taken, unsigned refused, const
     struct tw_jwks_report report;
     char *document = vector(name);
     NEED(document);
-    struct tw_jwks *set = tw_jwks_parse(tw_str_of(document), &report);
+    struct tw_jwks *set = tw_jwks_parse(tw_str_of(document), TW_ALGORITHM_USUAL, &report);
     assert_int_equal(set != NULL, reason == NULL);
     assert_int_equal(report.keys_taken, taken);
     assert_int_equal(report.keys_refused, refused);

@@ -53,8 +53,15 @@ static struct tw_verifier *new_verifier(int64_t leeway_s, size_t cache_entries)
 {
     static const char *const pool_clients[] = {"till"}, *const generic_audiences[] = {"pos-api"};
     const struct tw_issuer_rules issuers[] = {
-        {POOL, pool_clients, 1, TW_TOKEN_USE_ACCESS | TW_TOKEN_USE_ID},
-        {GENERIC, generic_audiences, 1, 0},
+        {.issuer = POOL,
+         .audiences = pool_clients,
+         .n_audiences = 1,
+         .token_uses = TW_TOKEN_USE_ACCESS | TW_TOKEN_USE_ID,
+         .algorithms = TW_ALGORITHM_USUAL},
+        {.issuer = GENERIC,
+         .audiences = generic_audiences,
+         .n_audiences = 1,
+         .algorithms = TW_ALGORITHM_USUAL},
     };
     const struct tw_verifier_config config = {.issuers = issuers,
                                               .n_issuers = TW_COUNT(issuers),
@@ -97,14 +104,30 @@ static void assert_quotable(const char *reason)
         assert_true(*c >= 0x20 && *c < 0x7f && *c != '"' && *c != '\\');
 }
 
-static struct tw_auth_result check_bytes(struct tw_str token, int64_t now)
+static struct tw_auth_result verify_bytes(struct tw_str token, int64_t now)
 {
-    struct tw_auth_result result = tw_verifier_check(verifier, token, now);
+    struct tw_auth_result result = tw_verifier_verify(verifier, token, now);
     assert_int_equal(result.principal != NULL, result.status == TW_OK);
     assert_int_equal(result.reason == NULL, result.status == TW_OK);
-    assert_true(!result.cache_hit || result.status == TW_OK);
+    assert_true(!result.scopes || result.status == TW_INSUFFICIENT_SCOPE);
     assert_quotable(result.reason);
     return result;
+}
+
+// What a request does: recalls the token, else verifies it. Both must say the same.
+static struct tw_auth_result check_bytes(struct tw_str token, int64_t now)
+{
+    struct tw_principal *known = tw_verifier_recall(verifier, token, now);
+    if (!known)
+        return verify_bytes(token, now);
+    return (struct tw_auth_result){.status = TW_OK, .principal = known, .unknown_kid_issuer = -1};
+}
+
+static bool is_recalled(const char *token, int64_t now)
+{
+    struct tw_principal *known = tw_verifier_recall(verifier, tw_str_of(token), now);
+    tw_principal_unref(known);
+    return known != NULL;
 }
 
 // For when only the status and the flags matter: gives the principal back.
@@ -140,10 +163,9 @@ static void expect_text(struct tw_str got, const char *expected)
 static void test_access_token(void **state)
 {
     (void)state;
-    struct tw_auth_result result = check_bytes(tw_str_of(good), NOW);
+    struct tw_auth_result result = verify_bytes(tw_str_of(good), NOW);
     assert_int_equal(result.status, TW_OK);
     assert_int_equal(result.unknown_kid_issuer, -1);
-    assert_false(result.cache_hit);
     const struct tw_principal *p = result.principal;
     expect_text(p->subject, "user-1");
     expect_text(p->username, "anna");
@@ -171,7 +193,7 @@ static void test_es256_of_another_issuer(void **state)
     expect_text(result.principal->store, "");
     assert_int_equal(result.principal->roles, 0);
     tw_principal_unref(result.principal);
-    assert_true(check_at(token, NOW).cache_hit);
+    assert_true(is_recalled(token, NOW));
     free(token);
 }
 
@@ -238,7 +260,7 @@ static void test_refused_bytes(void **state)
 {
     (void)state;
     char *huge = kit_format("%s%*s", good, 100000, "");
-    expect(huge, TW_TOKEN_INVALID, "token is too long"); // before it is hashed
+    expect(huge, TW_TOKEN_INVALID, "too long");
     free(huge);
     expect("", TW_TOKEN_INVALID, "empty");
     expect("a.b.c.d.e", TW_TOKEN_INVALID, "three segments"); // a JWE
@@ -260,7 +282,7 @@ static void test_flipped_bits_of_a_cached_token(void **state)
             assert_int_equal(result.status, TW_TOKEN_INVALID);
             token[i] = (char)(token[i] ^ 1 << bit);
         }
-    assert_true(check_at(token, NOW).cache_hit);
+    assert_true(is_recalled(token, NOW));
     assert_int_equal(tw_verifier_cache_stats(verifier).entries, 1);
     free(token);
 }
@@ -269,13 +291,14 @@ static void test_cached_until_exp_and_leeway(void **state)
 {
     (void)state;
     const int64_t exp = 1800003600;
-    assert_false(check_at(good, NOW).cache_hit);
-    assert_true(check_at(good, NOW).cache_hit);
-    assert_true(check_at(good, exp + 29).cache_hit);
+    assert_false(is_recalled(good, NOW));
+    assert_int_equal(check_at(good, NOW).status, TW_OK);
+    assert_true(is_recalled(good, NOW));
+    assert_true(is_recalled(good, exp + 29));
     assert_int_equal(check_at(good, exp + 30).status, TW_TOKEN_EXPIRED);
     assert_int_equal(tw_verifier_cache_stats(verifier).entries, 0);
     assert_int_equal(check_at(good, exp + 29).status, TW_OK); // the clock went back
-    assert_true(check_at(good, exp + 29).cache_hit);
+    assert_true(is_recalled(good, exp + 29));
     // And far back, before iat: the cache says what a verification would say.
     assert_int_equal(check_at(good, NOW - 30).status, TW_OK);
     assert_int_equal(check_at(good, NOW - 31).status, TW_TOKEN_INVALID);
@@ -291,7 +314,7 @@ static void test_key_rotation(void **state)
     assert_int_equal(result.unknown_kid_issuer, POOL_ISSUER);
 
     assert_true(set_keys(POOL_ISSUER, both_jwks, 2)); // both work, nothing comes from the cache
-    assert_false(check_at(good, NOW).cache_hit);
+    assert_false(is_recalled(good, NOW));
     assert_int_equal(check_at(newer, NOW).status, TW_OK);
 
     assert_true(set_keys(POOL_ISSUER, rsa2_jwks, 3)); // the old one is gone, cached or not
@@ -307,11 +330,11 @@ static void test_generation_is_per_issuer(void **state)
     (void)state;
     assert_int_equal(check_at(good, NOW).status, TW_OK);
     assert_true(set_keys(GENERIC_ISSUER, ec_jwks, 99));
-    assert_true(check_at(good, NOW).cache_hit);
+    assert_true(is_recalled(good, NOW));
     assert_true(set_keys(POOL_ISSUER, rsa_jwks, 1)); // the same generation: the same keys
-    assert_true(check_at(good, NOW).cache_hit);
+    assert_true(is_recalled(good, NOW));
     assert_true(set_keys(POOL_ISSUER, rsa_jwks, 2));
-    assert_false(check_at(good, NOW).cache_hit);
+    assert_false(is_recalled(good, NOW));
 }
 
 static void test_refused_document_changes_nothing(void **state)
@@ -320,7 +343,7 @@ static void test_refused_document_changes_nothing(void **state)
     assert_int_equal(check_at(good, NOW).status, TW_OK);
     assert_false(set_keys(POOL_ISSUER, "<html>", 2));
     assert_false(set_keys(POOL_ISSUER, "{\"keys\":[]}", 3));
-    assert_true(check_at(good, NOW).cache_hit);
+    assert_true(is_recalled(good, NOW));
     char *other = kit_token(rsa, KIT_RS256 " ", ACCESS_CLAIMS);
     assert_int_equal(check_at(other, NOW).status, TW_OK); // not from the cache
     free(other);
@@ -352,7 +375,7 @@ static void test_keys_unavailable(void **state)
     assert_false(set_keys(POOL_ISSUER, "{}", 1));
     assert_int_equal(check_at(good, NOW).status, TW_KEYS_UNAVAILABLE);
     assert_true(set_keys(POOL_ISSUER, rsa_jwks, 1));
-    assert_false(check_at(good, NOW).cache_hit);
+    assert_false(is_recalled(good, NOW));
     assert_int_equal(check_at(good, NOW).status, TW_OK);
 }
 
@@ -361,7 +384,6 @@ static void test_principal_outlives_everything(void **state)
     (void)state;
     struct tw_auth_result first = check_bytes(tw_str_of(good), NOW);
     struct tw_auth_result second = check_bytes(tw_str_of(good), NOW);
-    assert_true(second.cache_hit);
     assert_ptr_equal(first.principal, second.principal);
     assert_true(set_keys(POOL_ISSUER, rsa2_jwks, 2));
     assert_int_equal(check_at(good, NOW).status, TW_TOKEN_INVALID);
@@ -393,9 +415,100 @@ static void test_without_cache(void **state)
     verifier = new_verifier(0, 0);
     assert_true(set_keys(POOL_ISSUER, rsa_jwks, 1));
     assert_int_equal(check_at(good, NOW).status, TW_OK);
-    assert_false(check_at(good, NOW).cache_hit);
+    assert_false(is_recalled(good, NOW));
     assert_int_equal(check_at(good, 1800003599).status, TW_OK);
     assert_int_equal(check_at(good, 1800003600).status, TW_TOKEN_EXPIRED);
+}
+
+static bool deny(const char *text)
+{
+    struct tw_deny_list_fault fault;
+    return tw_verifier_set_denied(verifier, tw_str_of(text), &fault);
+}
+
+// A revoked token is refused although it is remembered, and comes back with the list's end.
+static void test_deny_list(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {"sub user-1", "jti 1\n", "# gone\njti 0\nsub user-1\n"};
+    static const char *const others[] = {"", "sub 1", "jti user-1",
+                                         "sub user-10\njti 10\nsub USER-1"};
+    assert_int_equal(check_at(good, NOW).status, TW_OK);
+    for (size_t i = 0; i < TW_COUNT(lists); i++) {
+        assert_true(is_recalled(good, NOW));
+        assert_true(deny(lists[i]));
+        assert_false(is_recalled(good, NOW));
+        expect(good, TW_TOKEN_INVALID, "revoked");
+        assert_false(deny("sub"));
+        expect(good, TW_TOKEN_INVALID, "revoked"); // the previous list stays
+        assert_true(deny(""));
+    }
+    for (size_t i = 0; i < TW_COUNT(others); i++) {
+        assert_true(deny(others[i]));
+        assert_true(is_recalled(good, NOW));
+    }
+}
+
+static struct tw_verifier *with_rules(struct tw_texts scopes, struct tw_texts groups,
+                                      unsigned algorithms)
+{
+    static const char *const clients[] = {"till"};
+    const struct tw_issuer_rules rules = {.issuer = POOL,
+                                          .audiences = clients,
+                                          .n_audiences = 1,
+                                          .algorithms = algorithms,
+                                          .scopes = scopes,
+                                          .groups = groups};
+    const struct tw_verifier_config config = {.issuers = &rules, .n_issuers = 1};
+    return tw_verifier_new(&config);
+}
+
+#define TEXTS(...)                                         \
+    ((struct tw_texts){(const char *const[]){__VA_ARGS__}, \
+                       sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *)})
+
+static void test_required_scopes_and_groups(void **state)
+{
+    (void)state;
+    const struct tw_texts none = {NULL, 0};
+    const struct {
+        struct tw_texts scopes, groups;
+        enum tw_status status;
+    } cases[] = {
+        {TEXTS("pos/sell"), none, TW_OK},
+        {TEXTS("pos/read", "pos/sell"), none, TW_OK},
+        {TEXTS("pos/read"), none, TW_INSUFFICIENT_SCOPE},
+        {TEXTS("pos/sel"), none, TW_INSUFFICIENT_SCOPE},
+        {none, TEXTS("eu"), TW_OK},
+        {none, TEXTS("us", "manager"), TW_OK},
+        {none, TEXTS("us"), TW_FORBIDDEN},
+        {TEXTS("pos/read"), TEXTS("us"), TW_INSUFFICIENT_SCOPE},
+        {TEXTS("pos/sell"), TEXTS("eu"), TW_OK},
+    };
+    for (size_t i = 0; i < TW_COUNT(cases); i++) {
+        verifier = with_rules(cases[i].scopes, cases[i].groups, TW_ALGORITHM_USUAL);
+        assert_true(set_keys(0, rsa_jwks, 1));
+        expect(good, cases[i].status, NULL);
+        // What is wrong with the token itself is said first.
+        assert_int_equal(check_at(good, 1800003600).status, TW_TOKEN_EXPIRED);
+        tw_verifier_free(verifier);
+    }
+    verifier = NULL;
+}
+
+// The issuer's keys may be used with its algorithms only, whatever a key or a token says.
+static void test_algorithms_of_an_issuer(void **state)
+{
+    (void)state;
+    const struct tw_texts none = {NULL, 0};
+    verifier = with_rules(none, none, TW_ALGORITHM_ES256 | TW_ALGORITHM_PS256);
+    assert_true(set_keys(0, rsa_jwks, 1)); // RSA, now bound to PS256
+    expect(good, TW_TOKEN_INVALID, "not the algorithm of the key");
+    tw_verifier_free(verifier);
+    verifier = with_rules(none, none, TW_ALGORITHM_ES256);
+    assert_false(set_keys(0, rsa_jwks, 1));
+    tw_verifier_free(verifier);
+    verifier = NULL;
 }
 
 #define STARTED(test) cmocka_unit_test_setup_teardown(test, start, stop)
@@ -417,6 +530,9 @@ int main(void)
         STARTED(test_unknown_kid_of_a_hopeless_token),
         STARTED(test_keys_unavailable),
         STARTED(test_principal_outlives_everything),
+        STARTED(test_deny_list),
+        cmocka_unit_test(test_required_scopes_and_groups),
+        cmocka_unit_test(test_algorithms_of_an_issuer),
         cmocka_unit_test_teardown(test_configuration, stop),
         cmocka_unit_test_teardown(test_without_cache, stop),
     };

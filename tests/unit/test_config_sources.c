@@ -184,8 +184,12 @@ static void other_issuers(void **state)
         "    - {issuer: b, jwksFile: keys, clientIds: [x], tokenUse: [id]}\n"
         "    - {issuer: c, jwksUri: \"http://127.0.0.1:9/k\", audience: [x]}\n");
     assert_string_equal(config->issuers[0].issuer, "https://a/");
-    assert_string_equal(config->issuers[0].jwks_uri, "https://a/.well-known/jwks.json");
+    assert_string_equal(config->issuers[0].discovery_uri,
+                        "https://a/.well-known/openid-configuration");
+    assert_null(config->issuers[0].jwks_uri);
     assert_int_equal(config->issuers[0].token_uses, 0);
+    assert_int_equal(config->issuers[0].algorithms, TW_ALGORITHM_RS256 | TW_ALGORITHM_ES256);
+    assert_null(config->issuers[2].discovery_uri);
     assert_string_equal(config->issuers[1].jwks_file, "keys");
     assert_null(config->issuers[1].jwks_uri);
     assert_int_equal(config->issuers[1].token_uses, TW_TOKEN_USE_ID);
