@@ -59,6 +59,11 @@ $(BUILD)/gen/migrations.c: db/embed.awk $(wildcard db/migrations/*.sql)
 	@mkdir -p $(@D)
 	@awk -v mode=migrations-c -f $^ > $@.new && mv $@.new $@
 
+# The limit table swaps 16 bytes at once: x86-64 has to be told that it may, arm64 has not.
+ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
+$(BUILD)/obj/gateway/limit.o: CFLAGS += -mcx16
+endif
+
 $(BUILD)/obj/%.o: %.c | $(GENERATED)
 	@mkdir -p $(@D)
 	@echo "  CC $<"

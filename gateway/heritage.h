@@ -8,13 +8,18 @@
 #define TW_HERITAGE_H
 
 #include "config/config.h"
+#include "gateway/limit.h"
 #include "gateway/router.h"
 #include "gateway/shared.h"
+
+// Policies of the limit table.
+enum { TW_LIMIT_TOKEN_FAILURES };
 
 struct tw_heritage {
     const struct tw_config *config;
     const struct tw_route_table *routes;
     struct tw_shared *shared;
+    struct tw_limit_table *limits;
     unsigned worker_index;
     unsigned n_workers;
     const int *listen_fds; // bound, listening, non-blocking; one per config->listen, in its order

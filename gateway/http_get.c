@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -35,7 +36,7 @@ struct tw_http_get {
     char error[256];
     char *body;
     size_t body_n;
-    uint64_t max_age_s;
+    uint64_t fresh_s;
 };
 
 static void fail(struct tw_http_get *get, const char *fmt, ...) TW_PRINTF(2, 3);
@@ -171,19 +172,19 @@ static void on_broken(enum evhttp_request_error error, void *arg)
     get->broken = (int)error;
 }
 
-// "max-age=N" of Cache-Control; anything else is not for us.
-static uint64_t max_age_of(struct evhttp_request *req)
+static uint64_t fresh_s_of(struct evhttp_request *req)
 {
-    const char *value = evhttp_find_header(evhttp_request_get_input_headers(req), "Cache-Control");
-    const char *at = value ? strstr(value, "max-age=") : NULL;
-    int64_t seconds;
-    if (!at)
-        return TW_HTTP_GET_NO_MAX_AGE;
-    at += strlen("max-age=");
-    struct tw_str digits = {at, strspn(at, "0123456789")};
-    if (!tw_str_to_i64(digits, 0, INT32_MAX, &seconds))
-        return TW_HTTP_GET_NO_MAX_AGE;
-    return (uint64_t)seconds;
+    struct tw_freshness freshness = {.max_age_s = TW_FRESHNESS_UNKNOWN};
+    const struct evkeyvalq *headers = evhttp_request_get_input_headers(req);
+    for (const struct evkeyval *header = headers->tqh_first; header;
+         header = header->next.tqe_next) {
+        struct tw_str name = tw_str_of(header->key), value = tw_str_of(header->value);
+        if (tw_str_ieq(name, TW_STR("cache-control")))
+            tw_freshness_cache_control(&freshness, value);
+        else if (tw_str_ieq(name, TW_STR("age")))
+            tw_freshness_age(&freshness, value);
+    }
+    return tw_freshness_left_s(&freshness);
 }
 
 static void take_body(struct tw_http_get *get, struct evhttp_request *req)
@@ -200,7 +201,7 @@ static void take_body(struct tw_http_get *get, struct evhttp_request *req)
         return;
     }
     get->body_n = n;
-    get->max_age_s = max_age_of(req);
+    get->fresh_s = fresh_s_of(req);
 }
 
 // evhttp's: `req` is NULL or without a status when the connection broke.
@@ -243,7 +244,7 @@ static void on_finish(evutil_socket_t fd, short what, void *arg)
     struct tw_http_get_answer answer = {
         .error = get->error[0] != '\0' ? get->error : NULL,
         .body = {get->body, get->body_n},
-        .max_age_s = get->max_age_s,
+        .fresh_s = get->fresh_s,
     };
     get->over = true;
     get->done(get->arg, &answer);
@@ -330,7 +331,7 @@ struct tw_http_get *tw_http_get_start(struct event_base *base, struct evdns_base
     get->done = done;
     get->arg = arg;
     get->broken = -1;
-    get->max_age_s = TW_HTTP_GET_NO_MAX_AGE;
+    get->fresh_s = TW_FRESHNESS_UNKNOWN;
     get->finish = evtimer_new(base, on_finish, get);
     struct timeval deadline = {.tv_sec = (time_t)(request->timeout_ms / 1000),
                                .tv_usec = (suseconds_t)(request->timeout_ms % 1000) * 1000};

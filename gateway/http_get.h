@@ -9,7 +9,7 @@
 #ifndef TW_HTTP_GET_H
 #define TW_HTTP_GET_H
 
-#include "gateway/base.h"
+#include "gateway/freshness.h"
 
 struct event_base;
 struct evdns_base;
@@ -22,12 +22,10 @@ struct tw_http_get_request {
     size_t max_bytes;    // of the body
 };
 
-#define TW_HTTP_GET_NO_MAX_AGE UINT64_MAX
-
 struct tw_http_get_answer {
     const char *error; // NULL: 200; else why not, for the log, without the URI
     struct tw_str body;
-    uint64_t max_age_s; // of Cache-Control, or TW_HTTP_GET_NO_MAX_AGE
+    uint64_t fresh_s; // how long it may be used, or TW_FRESHNESS_UNKNOWN
 };
 
 // Runs once, later, in a turn of the loop; what `answer` points to ends with the call. The request

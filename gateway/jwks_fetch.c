@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/jwks_fetch.h"
 
-#include <errno.h>
 #include <event2/dns.h>
 #include <event2/event.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "auth/jwks.h"
+#include "gateway/discovery.h"
 #include "gateway/http_get.h"
+#include "gateway/key_set.h"
 #include "gateway/log.h"
 
 #define BACKOFF_FIRST_MS   500u
 #define BACKOFF_LONGEST_MS 30000u
-#define STALE_LOG_US       3600000000u // one line an hour
 #define DNS_REST_US        1000000u
 
-// One issuer with a URI.
+// One issuer whose keys are fetched.
 struct source {
     struct tw_jwks_fetch *owner;
     const struct tw_issuer *issuer;
@@ -24,13 +23,19 @@ struct source {
     struct event *timer;         // pending: the next fetch
     uint64_t due_us;             // when that will be
     bool due_for_kid;            // an unknown key id asked for it
-    struct tw_http_get *get;     // in flight, or NULL
-    char *text;                  // of the set that was published last; NULL: none yet
-    size_t text_n;
-    uint64_t backoff_ms;      // 0: the last fetch went well
-    uint64_t last_kid_us;     // start of the last fetch that a key id caused; 0: none
-    uint64_t fresh_us;        // of the last good fetch, or of the start
-    uint64_t stale_logged_us; // 0: not stale
+
+    struct tw_http_get *get; // in flight, or NULL
+    const char *asked_uri;   // the one in flight, or the last
+    uint64_t deadline_us;    // of the whole fetch, discovery included
+
+    char *found_uri;       // where discovery says the keys are; NULL: not known
+    bool found_fails;      // no keys came from there
+    uint64_t discovery_us; // when to ask again whether it is still true
+
+    uint64_t backoff_ms;       // 0: the last fetch went well
+    uint64_t last_kid_us;      // start of the last fetch that a key id caused; 0: none
+    struct event *stale_timer; // pending: keys in use are withdrawn
+    uint64_t stale_us;         // when that will be; 0: workers have no keys
 };
 
 struct tw_jwks_fetch {
@@ -44,6 +49,11 @@ struct tw_jwks_fetch {
     uint64_t dns_idle_us;   // since when nothing is in flight
 };
 
+static uint64_t min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
 static uint64_t random_below(uint64_t n)
 {
     uint64_t value;
@@ -51,113 +61,87 @@ static uint64_t random_below(uint64_t n)
     return n ? value % n : 0;
 }
 
-// Plans the next fetch for that moment, instead of the one that was planned.
-static void plan(struct source *source, uint64_t due_us, bool for_kid)
+static void set_timer(struct event *timer, uint64_t wait_us)
 {
-    uint64_t now = tw_now_us();
-    uint64_t wait_us = due_us > now ? due_us - now : 0;
     struct timeval delay = {.tv_sec = (time_t)(wait_us / 1000000),
                             .tv_usec = (suseconds_t)(wait_us % 1000000)};
-    source->due_us = now + wait_us;
-    source->due_for_kid = for_kid;
-    if (evtimer_add(source->timer, &delay) != 0)
+    if (evtimer_add(timer, &delay) != 0)
         tw_log(TW_LEVEL_ERROR, "keys_fetch_failed", "cannot plan the next fetch");
 }
 
-static void plan_in_ms(struct source *source, uint64_t ms)
-{
-    plan(source, tw_now_us() + ms * 1000, false);
-}
+// ---- when ---------------------------------------------------------------------------------------
 
-// ±10 %, so that a fleet does not ask at the same moment.
-static void plan_refresh(struct source *source, uint64_t max_age_s)
+// Keys in use get a last try before they are withdrawn, however long the pause is otherwise.
+static uint64_t before_stale(const struct source *source, uint64_t now_us, uint64_t due_us)
 {
     const struct tw_config *config = source->owner->config;
-    uint64_t ms = config->auth_jwks_refresh_ms;
-    if (max_age_s < ms / 1000)
-        ms = max_age_s * 1000;
-    if (ms < config->auth_jwks_min_refetch_ms)
-        ms = config->auth_jwks_min_refetch_ms;
-    plan_in_ms(source, ms - ms / 10 + random_below(ms / 5 + 1));
+    uint64_t margin_ms = min_u64(config->auth_jwks_timeout_ms, config->auth_jwks_max_stale_ms / 10);
+    uint64_t last_us = source->stale_us - margin_ms * 1000;
+    return source->stale_us != 0 && now_us < last_us ? min_u64(due_us, last_us) : due_us;
+}
+
+// Plans the next fetch for that moment, instead of the one that was planned.
+static void plan(struct source *source, uint64_t due_us, bool for_kid)
+{
+    uint64_t now_us = tw_now_us();
+    due_us = before_stale(source, now_us, due_us);
+    source->due_us = due_us > now_us ? due_us : now_us;
+    source->due_for_kid = for_kid;
+    set_timer(source->timer, source->due_us - now_us);
+}
+
+// Up to 10 % off, so that a fleet does not ask at the same moment, but within the two bounds.
+static void plan_refresh(struct source *source, uint64_t fresh_s)
+{
+    const struct tw_config *config = source->owner->config;
+    uint64_t longest_ms = config->auth_jwks_refresh_ms, now_us = tw_now_us();
+    if (source->issuer->discovery_uri) // unknown key ids must not put off the question for ever
+        longest_ms = min_u64(
+            longest_ms, source->discovery_us > now_us ? (source->discovery_us - now_us) / 1000 : 0);
+    uint64_t ms = fresh_s < longest_ms / 1000 ? fresh_s * 1000 : longest_ms;
+    uint64_t low_ms = ms - ms / 10, high_ms = min_u64(ms + ms / 10, longest_ms);
+    if (low_ms < config->auth_jwks_min_refetch_ms) {
+        low_ms = config->auth_jwks_min_refetch_ms;
+        high_ms = min_u64(low_ms + low_ms / 10, config->auth_jwks_refresh_ms);
+    }
+    ms = low_ms + random_below(high_ms - low_ms + 1);
+    plan(source, now_us + ms * 1000, false);
 }
 
 static uint64_t plan_retry(struct source *source)
 {
     uint64_t next = source->backoff_ms ? source->backoff_ms * 2 : BACKOFF_FIRST_MS;
-    source->backoff_ms = next < BACKOFF_LONGEST_MS ? next : BACKOFF_LONGEST_MS;
+    source->backoff_ms = min_u64(next, BACKOFF_LONGEST_MS);
     uint64_t ms = source->backoff_ms / 2 + random_below(source->backoff_ms / 2 + 1);
-    plan_in_ms(source, ms);
-    return ms;
+    plan(source, tw_now_us() + ms * 1000, false);
+    return (source->due_us - tw_now_us()) / 1000;
 }
 
-// Whether workers would take this document; else *why.
-static bool is_key_set(struct tw_str document, const char **why)
-{
-    struct tw_jwks_report report;
-    struct tw_jwks *set = tw_jwks_parse(document, &report);
-    *why = report.reason ? report.reason : report.key_reason;
-    tw_jwks_free(set);
-    return set != NULL;
-}
+// ---- ageing -------------------------------------------------------------------------------------
 
-// Publishes unless this is what workers have already. False with *why when it must not be.
-static bool publish(struct source *source, struct tw_str document, const char **why)
+static void on_stale(evutil_socket_t fd, short what, void *arg)
 {
-    if (source->text && tw_str_eq(document, (struct tw_str){source->text, source->text_n}))
-        return true;
-    if (!is_key_set(document, why))
-        return false;
-    char *copy = malloc(document.n);
-    *why = "it is too large";
-    if (!copy || !tw_shared_keys_publish(source->owner->shared, source->stats->issuer, document)) {
-        free(copy);
-        return false;
-    }
-    memcpy(copy, document.p, document.n);
-    free(source->text);
-    source->text = copy;
-    source->text_n = document.n;
-    tw_log(TW_LEVEL_INFO, "keys_published", "new key set of %s: %zu bytes", source->issuer->issuer,
-           document.n);
-    return true;
-}
-
-static void log_stale(struct source *source)
-{
-    uint64_t now = tw_now_us(), age_us = now - source->fresh_us;
-    if (age_us / 1000 < source->owner->config->auth_jwks_max_stale_ms ||
-        (source->stale_logged_us != 0 && now - source->stale_logged_us < STALE_LOG_US))
-        return;
-    source->stale_logged_us = now;
-    tw_log(TW_LEVEL_ERROR, "keys_stale", "no good fetch of the keys of %s for %" PRIu64 " s%s",
-           source->issuer->issuer, age_us / 1000000, source->text ? "; the old ones serve on" : "");
-}
-
-static void fetch_failed(struct source *source, const char *why)
-{
-    source->stats->fetches_failed++;
-    uint64_t ms = plan_retry(source);
-    tw_log(TW_LEVEL_WARN, "keys_fetch_failed", "%s: %s; next try in %" PRIu64 " ms",
-           source->issuer->jwks_uri, why, ms);
-    log_stale(source);
-}
-
-static void on_answer(void *arg, const struct tw_http_get_answer *answer)
-{
+    (void)fd;
+    (void)what;
     struct source *source = arg;
-    const char *why = answer->error;
-    source->get = NULL;
-    source->owner->dns_idle_us = tw_now_us();
-    if (why || !publish(source, answer->body, &why)) {
-        fetch_failed(source, why);
-        return;
-    }
-    source->stats->fetches_ok++;
-    source->stats->last_ok_us = source->fresh_us = tw_now_us();
-    source->stale_logged_us = 0;
-    source->backoff_ms = 0;
-    plan_refresh(source, answer->max_age_s);
+    const struct tw_jwks_fetch *fetch = source->owner;
+    source->stale_us = 0;
+    if (!tw_shared_document_publish(fetch->shared, source->stats->issuer, TW_STR("")))
+        return; // never: it is not too long
+    tw_log(TW_LEVEL_ERROR, "keys_withdrawn",
+           "no good fetch of the keys of %s for %" PRIu64 " s: its tokens are answered 503",
+           source->issuer->issuer, fetch->config->auth_jwks_max_stale_ms / 1000);
 }
+
+static void stay_fresh(struct source *source)
+{
+    uint64_t max_stale_us = source->owner->config->auth_jwks_max_stale_ms * 1000;
+    source->stats->last_ok_us = tw_now_us();
+    source->stale_us = source->stats->last_ok_us + max_stale_us;
+    set_timer(source->stale_timer, max_stale_us);
+}
+
+// ---- one fetch ----------------------------------------------------------------------------------
 
 static bool any_in_flight(const struct tw_jwks_fetch *fetch)
 {
@@ -180,26 +164,95 @@ static struct evdns_base *resolver(struct tw_jwks_fetch *fetch)
     return fetch->dns;
 }
 
+static void fetch_failed(struct source *source, const char *why)
+{
+    source->stats->fetches_failed++;
+    uint64_t ms = plan_retry(source);
+    tw_log(TW_LEVEL_WARN, "keys_fetch_failed", "%s: %s; next try in %" PRIu64 " ms",
+           source->asked_uri, why, ms);
+}
+
+static void get(struct source *source, const char *uri, tw_http_get_done *done)
+{
+    struct tw_jwks_fetch *fetch = source->owner;
+    uint64_t now_us = tw_now_us();
+    struct tw_http_get_request request = {
+        .uri = uri,
+        .ca_file = fetch->config->auth_jwks_ca_file,
+        .timeout_ms = source->deadline_us > now_us ? (source->deadline_us - now_us) / 1000 : 0,
+        .max_bytes = TW_KEYS_MAX_BYTES,
+    };
+    source->asked_uri = uri;
+    source->get = tw_http_get_start(fetch->base, resolver(fetch), &request, done, source);
+    if (!source->get)
+        fetch_failed(source, "out of memory");
+}
+
+static void on_keys(void *arg, const struct tw_http_get_answer *answer)
+{
+    struct source *source = arg;
+    struct tw_jwks_fetch *fetch = source->owner;
+    char why[256];
+    source->get = NULL;
+    fetch->dns_idle_us = tw_now_us();
+    source->found_fails = answer->error ||
+                          !tw_key_set_publish(fetch->shared, fetch->config, source->stats->issuer,
+                                              answer->body, why, sizeof(why));
+    if (source->found_fails) {
+        fetch_failed(source, answer->error ? answer->error : why);
+        return;
+    }
+    source->stats->fetches_ok++;
+    source->backoff_ms = 0;
+    stay_fresh(source);
+    plan_refresh(source, answer->fresh_s);
+}
+
+static void take_found_uri(struct source *source, char *uri)
+{
+    if (!source->found_uri || strcmp(uri, source->found_uri) != 0)
+        tw_log(TW_LEVEL_INFO, "keys_discovered", "the keys of %s are at %s", source->issuer->issuer,
+               uri);
+    free(source->found_uri);
+    source->found_uri = uri;
+    source->discovery_us = tw_now_us() + source->owner->config->auth_jwks_refresh_ms * 1000;
+}
+
+static void on_discovery(void *arg, const struct tw_http_get_answer *answer)
+{
+    struct source *source = arg;
+    char why[256];
+    char *uri = NULL;
+    source->get = NULL;
+    source->owner->dns_idle_us = tw_now_us();
+    if (!answer->error)
+        uri = tw_discovery_jwks_uri(answer->body, source->issuer->issuer, why, sizeof(why));
+    if (!uri) {
+        fetch_failed(source, answer->error ? answer->error : why);
+        return;
+    }
+    take_found_uri(source, uri);
+    get(source, uri, on_keys);
+}
+
 static void on_due(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     struct source *source = arg;
-    struct tw_jwks_fetch *fetch = source->owner;
-    if (source->due_for_kid)
-        source->last_kid_us = tw_now_us();
+    const struct tw_issuer *issuer = source->issuer;
+    bool for_kid = source->due_for_kid, known = source->found_uri && !source->found_fails;
     source->due_for_kid = false;
-    struct tw_http_get_request request = {
-        .uri = source->issuer->jwks_uri,
-        .ca_file = fetch->config->auth_jwks_ca_file,
-        .timeout_ms = fetch->config->auth_jwks_timeout_ms,
-        .max_bytes = TW_KEYS_MAX_BYTES,
-    };
-    struct evdns_base *dns = resolver(fetch);
-    source->get = tw_http_get_start(fetch->base, dns, &request, on_answer, source);
-    if (!source->get)
-        fetch_failed(source, "out of memory");
+    if (for_kid)
+        source->last_kid_us = tw_now_us();
+    source->deadline_us = tw_now_us() + source->owner->config->auth_jwks_timeout_ms * 1000;
+    if (issuer->discovery_uri && !(for_kid && known))
+        get(source, issuer->discovery_uri, on_discovery);
+    else
+        get(source, issuer->jwks_uri ? issuer->jwks_uri : source->found_uri, on_keys);
 }
+
+// ---- all of them --------------------------------------------------------------------------------
 
 static struct source *source_of(struct tw_jwks_fetch *fetch, size_t issuer)
 {
@@ -222,60 +275,35 @@ void tw_jwks_fetch_unknown_kid(struct tw_jwks_fetch *fetch, size_t issuer)
         plan(source, due, true);
 }
 
-// Reads a whole file of at most TW_KEYS_MAX_BYTES; false with *why.
-static bool read_file(const char *path, char *buffer, size_t *n, const char **why)
+// Its first fetch is due at once. False without memory.
+static bool add_source(struct tw_jwks_fetch *fetch, size_t issuer)
 {
-    FILE *file = fopen(path, "re");
-    *why = NULL;
-    if (!file) {
-        *why = strerror(errno);
-        return false;
-    }
-    *n = fread(buffer, 1, TW_KEYS_MAX_BYTES, file);
-    if (ferror(file))
-        *why = strerror(errno);
-    else if (fgetc(file) != EOF)
-        *why = "it is larger than 256 KiB";
-    fclose(file);
-    return *why == NULL;
-}
-
-static bool publish_file(struct tw_shared *shared, const struct tw_config *config, size_t issuer,
-                         char *err, size_t err_size)
-{
-    const char *path = config->issuers[issuer].jwks_file, *why = NULL;
-    char *buffer = malloc(TW_KEYS_MAX_BYTES);
-    struct tw_str text = {buffer, 0};
-    bool done = buffer && read_file(path, buffer, &text.n, &why) && is_key_set(text, &why) &&
-                tw_shared_keys_publish(shared, issuer, text);
-    if (!done)
-        snprintf(err, err_size, "cannot use the keys in \"%s\" (auth.issuers[%zu].jwksFile): %s",
-                 path, issuer, why ? why : "out of memory");
-    free(buffer);
-    return done;
-}
-
-// Files are published, URIs get a source whose first fetch is due at once.
-static bool add_issuer(struct tw_jwks_fetch *fetch, size_t i, char *err, size_t err_size)
-{
-    const struct tw_issuer *issuer = &fetch->config->issuers[i];
-    if (issuer->jwks_file)
-        return publish_file(fetch->shared, fetch->config, i, err, err_size);
     struct source *source = &fetch->sources[fetch->n];
     *source = (struct source){
         .owner = fetch,
-        .issuer = issuer,
+        .issuer = &fetch->config->issuers[issuer],
         .stats = &fetch->stats[fetch->n],
-        .fresh_us = tw_now_us(),
     };
-    source->stats->issuer = i;
+    source->stats->issuer = issuer;
     fetch->n++;
     source->timer = evtimer_new(fetch->base, on_due, source);
-    if (!source->timer) {
-        snprintf(err, err_size, "cannot fetch keys: out of memory");
+    source->stale_timer = evtimer_new(fetch->base, on_stale, source);
+    if (!source->timer || !source->stale_timer)
         return false;
-    }
-    plan_in_ms(source, 0);
+    plan(source, tw_now_us(), false);
+    return true;
+}
+
+static bool add_sources(struct tw_jwks_fetch *fetch)
+{
+    const struct tw_config *config = fetch->config;
+    fetch->sources = calloc(config->n_issuers, sizeof(fetch->sources[0]));
+    fetch->stats = calloc(config->n_issuers, sizeof(fetch->stats[0]));
+    if (!fetch->sources || !fetch->stats)
+        return false;
+    for (size_t i = 0; i < config->n_issuers; i++)
+        if (!config->issuers[i].jwks_file && !add_source(fetch, i))
+            return false;
     return true;
 }
 
@@ -285,22 +313,14 @@ struct tw_jwks_fetch *tw_jwks_fetch_start(struct event_base *base, const struct 
     if (!tw_http_get_check_ca(config->auth_jwks_ca_file, err, err_size))
         return NULL;
     struct tw_jwks_fetch *fetch = calloc(1, sizeof(*fetch));
-    if (!fetch) {
-        snprintf(err, err_size, "cannot fetch keys: out of memory");
-        return NULL;
+    if (fetch) {
+        fetch->base = base;
+        fetch->config = config;
+        fetch->shared = shared;
+        if (add_sources(fetch))
+            return fetch;
     }
-    fetch->base = base;
-    fetch->config = config;
-    fetch->shared = shared;
-    fetch->sources = calloc(config->n_issuers, sizeof(fetch->sources[0]));
-    fetch->stats = calloc(config->n_issuers, sizeof(fetch->stats[0]));
-    bool ok = fetch->sources && fetch->stats;
-    if (!ok)
-        snprintf(err, err_size, "cannot fetch keys: out of memory");
-    for (size_t i = 0; ok && i < config->n_issuers; i++)
-        ok = add_issuer(fetch, i, err, err_size);
-    if (ok)
-        return fetch;
+    snprintf(err, err_size, "cannot fetch keys: out of memory");
     tw_jwks_fetch_free(fetch);
     return NULL;
 }
@@ -311,17 +331,23 @@ const struct tw_jwks_stats *tw_jwks_fetch_stats(const struct tw_jwks_fetch *fetc
     return fetch->stats;
 }
 
+static void end_source(struct source *source)
+{
+    tw_http_get_cancel(source->get);
+    if (source->timer)
+        event_free(source->timer);
+    if (source->stale_timer)
+        event_free(source->stale_timer);
+    free(source->found_uri);
+}
+
 void tw_jwks_fetch_free(struct tw_jwks_fetch *fetch)
 {
     if (!fetch)
         return;
     bool settle = fetch->dns || any_in_flight(fetch);
-    for (size_t i = 0; i < fetch->n; i++) {
-        tw_http_get_cancel(fetch->sources[i].get);
-        if (fetch->sources[i].timer)
-            event_free(fetch->sources[i].timer);
-        free(fetch->sources[i].text);
-    }
+    for (size_t i = 0; i < fetch->n; i++)
+        end_source(&fetch->sources[i]);
     fetch->n = 0; // nobody may find a source in the turn that follows
     if (settle)
         (void)event_base_loop(fetch->base, EVLOOP_NONBLOCK);

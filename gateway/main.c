@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #include "config/config.h"
+#include "gateway/access.h"
+#include "gateway/auth_files.h"
 #include "gateway/db_migrate.h"
 #include "gateway/heritage.h"
 #include "gateway/reference.h"
@@ -18,6 +20,7 @@
 static const char usage[] =
     "usage: tillway [-t] [-c FILE]...        run the gateway in the foreground; -t: only check\n"
     "       tillway migrate [-c FILE]...     bring the database schema up to date\n"
+    "       tillway routes                   list the routes, with the role that each asks for\n"
     "       tillway options|errors|metrics   print that reference as Markdown\n"
     "       tillway version | help\n"
     "Every option can also come from the environment: db.url is TILLWAY_DB_URL, or\n"
@@ -77,8 +80,7 @@ static bool certificates_load(const struct tw_config *config)
         char err[1024];
         if (!config->listens[i].tls_certificate)
             continue;
-        struct ssl_ctx_st *ctx = tw_tls_new(config->listens[i].tls_certificate,
-                                            config->listens[i].tls_key, err, sizeof(err));
+        struct ssl_ctx_st *ctx = tw_tls_new(&config->listens[i], err, sizeof(err));
         if (!ctx) {
             (void)fprintf(stderr, "tillway: listen[%zu].tls: %s\n", i, err);
             return false;
@@ -88,13 +90,33 @@ static bool certificates_load(const struct tw_config *config)
     return true;
 }
 
+static bool auth_files_load(const struct tw_config *config)
+{
+    char err[1024];
+    if (tw_auth_files_check(config, err, sizeof(err)))
+        return true;
+    (void)fprintf(stderr, "tillway: %s\n", err);
+    return false;
+}
+
+static bool routes_exist(const struct tw_config *config)
+{
+    char err[1024];
+    struct tw_access *access = tw_access_new(&tw_routes, config, err, sizeof(err));
+    if (!access)
+        (void)fprintf(stderr, "tillway: %s\n", err);
+    free(access);
+    return access != NULL;
+}
+
 static int run_with_config(const struct arguments *arguments)
 {
     struct tw_config *config = load(arguments);
     int code = 1;
     if (config && strcmp(arguments->command, "migrate") == 0) {
         code = tw_db_migrate(config->db_url);
-    } else if (config && certificates_load(config)) {
+    } else if (config && certificates_load(config) && auth_files_load(config) &&
+               routes_exist(config)) {
         if (arguments->check_only)
             tw_config_print(config, stdout);
         code = arguments->check_only ? 0 : tw_master_run(config, &tw_routes);
@@ -128,6 +150,10 @@ int main(int argc, char **argv)
         return fputs(usage, stdout) < 0;
     if (strcmp(arguments.command, "version") == 0)
         return puts("tillway " TW_VERSION) < 0;
+    if (strcmp(arguments.command, "routes") == 0) {
+        tw_access_print_routes(&tw_routes, stdout);
+        return 0;
+    }
     for (size_t i = 0; i < TW_COUNT(references); i++) {
         if (strcmp(arguments.command, references[i].command) == 0) {
             references[i].print(stdout);

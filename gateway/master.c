@@ -6,7 +6,7 @@
 // /readyz turns 503; after shutdown.drain_delay the workers are told to drain and the listening
 // sockets close; who still lives 1 s after shutdown.drain_timeout is killed; exit code 0. A SIGINT
 // during a stop kills at once. Not for: workers' lives (supervise), pages (admin), keys
-// (jwks_fetch). Runs in: master, on one libevent loop, which never blocks.
+// (jwks_fetch, auth_files). Runs in: master, on one libevent loop, which never blocks.
 
 #include "gateway/heritage.h"
 
@@ -17,12 +17,14 @@
 #include <stdlib.h>
 
 #include "gateway/admin.h"
+#include "gateway/auth_files.h"
 #include "gateway/cpus.h"
 #include "gateway/jwks_fetch.h"
 #include "gateway/listen.h"
 #include "gateway/log.h"
 #include "gateway/supervise.h"
 
+#define LIMIT_ENTRIES (64 * 1024) // keys that may be away from rest at once; 16 bytes each
 #define TICK_MS       500
 #define KILL_AFTER_MS 1000 // beyond shutdown.drain_timeout
 
@@ -36,8 +38,10 @@ struct master {
     const struct tw_route_table *routes;
     struct event_base *base;
     struct tw_shared *shared; // one page per worker and one of the master's own
+    struct tw_limit_table *limits;
     unsigned n_workers;
     int *listen_fds; // NULL once the workers drain
+    struct tw_auth_files *auth_files;
     struct tw_jwks_fetch *jwks;
     struct tw_admin *admin;
     struct tw_supervisor *supervisor;
@@ -232,6 +236,7 @@ static bool make_supervisor(struct master *master)
         .config = master->config,
         .routes = master->routes,
         .shared = master->shared,
+        .limits = master->limits,
         .n_workers = master->n_workers,
         .listen_fds = master->listen_fds,
         .log_level = log_level(master->config),
@@ -240,6 +245,18 @@ static bool make_supervisor(struct master *master)
     };
     master->supervisor = tw_supervise_new(&setup);
     return master->supervisor || fail(master, "cannot start workers: out of memory");
+}
+
+static bool start_keys(struct master *master)
+{
+    struct tw_worker_page *page = tw_shared_worker(master->shared, master->n_workers);
+    master->auth_files = tw_auth_files_start(master->base, master->config, master->shared, page,
+                                             master->error, sizeof(master->error));
+    if (!master->auth_files)
+        return false;
+    master->jwks = tw_jwks_fetch_start(master->base, master->config, master->shared, master->error,
+                                       sizeof(master->error));
+    return master->jwks != NULL;
 }
 
 // Everything up to the first fork; false with master->error.
@@ -254,14 +271,13 @@ static bool prepare(struct master *master)
     if (!master->base)
         return fail(master, "cannot start: libevent has no way to wait for events");
     master->shared = tw_shared_new(master->n_workers + 1, config->n_issuers);
-    if (!master->shared)
+    master->limits = tw_limit_table_new(LIMIT_ENTRIES);
+    if (!master->shared || !master->limits)
         return fail(master, "cannot start: no shared memory");
     if (!tw_listen_open(config, master->n_workers, &master->listen_fds, error,
                         sizeof(master->error)))
         return false;
-    master->jwks = tw_jwks_fetch_start(master->base, config, master->shared, error,
-                                       sizeof(master->error));
-    if (!master->jwks || !make_supervisor(master))
+    if (!start_keys(master) || !make_supervisor(master))
         return false;
     master->admin = tw_admin_start(master->base, config, &source, error, sizeof(master->error));
     return master->admin && add_events(master);
@@ -290,6 +306,7 @@ static void log_listening(const struct master *master)
 static void dispose(struct master *master)
 {
     tw_jwks_fetch_free(master->jwks); // turns the loop once: the rest must still be there
+    tw_auth_files_free(master->auth_files);
     tw_admin_free(master->admin);
     tw_supervise_free(master->supervisor);
     if (master->listen_fds)

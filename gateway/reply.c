@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/reply.h"
 
+#include "gateway/cors.h"
 #include "gateway/worker.h"
 
 #define BODY_FIRST_BYTES 1024
@@ -81,6 +82,7 @@ static void set_head(struct tw_req *req, unsigned http_status, size_t content_le
         req->h2o->http1_is_persistent = 0;
     h2o_add_header_by_str(&req->h2o->pool, &res->headers, H2O_STRLIT("x-request-id"), 0, NULL,
                           req->request_id.p, req->request_id.n);
+    tw_cors_set_headers(req);
 }
 
 static void set_type(struct tw_req *req, const char *type, size_t n)
@@ -148,13 +150,20 @@ static struct tw_json problem_body(struct tw_req *req, enum tw_status status, co
     return json;
 }
 
+static void reply_retry_after(struct tw_req *req)
+{
+    char text[16];
+    int n = snprintf(text, sizeof(text), "%u", req->retry_after_s ? req->retry_after_s : 1);
+    tw_reply_header(req, TW_STR("retry-after"), (struct tw_str){text, (size_t)n});
+}
+
 // What every problem's head has, whoever sends its body.
 static void set_problem_head(struct tw_req *req, enum tw_status status, size_t content_length)
 {
     unsigned http_status = tw_status_info(status)->http;
     req->status = status;
     if (http_status == 503 || http_status == 429)
-        tw_reply_header(req, TW_STR("retry-after"), TW_STR("1"));
+        reply_retry_after(req);
     set_head(req, http_status, content_length);
     set_type(req, H2O_STRLIT("application/problem+json"));
 }

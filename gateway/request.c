@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/request.h"
 
+#include "gateway/authenticate.h"
+#include "gateway/cors.h"
 #include "gateway/log.h"
 #include "gateway/reply.h"
 #include "gateway/worker.h"
@@ -40,6 +42,11 @@ static struct tw_conn *conn_of(h2o_conn_t *h2o)
     if (conn->magic != TW_CONN_MAGIC)
         h2o_fatal("a request without its connection");
     return conn;
+}
+
+size_t tw_req_route_index(const struct tw_req *req)
+{
+    return (size_t)(req->route - req->worker->heritage->routes->rows);
 }
 
 // ---- birth and end ------------------------------------------------------------------------------
@@ -108,7 +115,7 @@ static void on_dispose(void *p)
     tw_metric_add(req->page, TW_METRIC_REQUESTS_IN_FLIGHT, -1);
     if (req->http_status == 0)
         tw_metric_add(req->page, TW_METRIC_REQUESTS_ABANDONED, 1);
-    size_t row = req->route ? (size_t)(req->route - req->worker->heritage->routes->rows) + 1 : 0;
+    size_t row = req->route ? tw_req_route_index(req) + 1 : 0;
     tw_stats_request(req->page, (unsigned)row, req->http_status, duration_us);
     if (req->config->log_access)
         log_access(req, duration_us);
@@ -210,72 +217,6 @@ static bool stage_route(struct tw_req *req)
     return true;
 }
 
-// RFC 6750 §3: a challenge without error when no token came, with error otherwise.
-static bool refuse_token(struct tw_req *req, enum tw_status status, const char *reason)
-{
-    char challenge[256];
-    int n = snprintf(challenge, sizeof(challenge),
-                     "Bearer realm=\"tillway\", error=\"invalid_token\", error_description=\"%s\"",
-                     reason ? reason : tw_status_info(status)->title);
-    size_t length = n > 0 && (size_t)n < sizeof(challenge) ? (size_t)n : 0;
-    tw_reply_header(req, TW_STR("www-authenticate"), (struct tw_str){challenge, length});
-    return refuse(req, status, reason);
-}
-
-// The token of "Authorization: Bearer TOKEN"; empty when there is none of that form.
-static struct tw_str bearer_token(const struct tw_req *req)
-{
-    const h2o_headers_t *headers = &req->h2o->headers;
-    ssize_t at = h2o_find_header(headers, H2O_TOKEN_AUTHORIZATION, -1);
-    if (at < 0 || h2o_find_header(headers, H2O_TOKEN_AUTHORIZATION, at) >= 0)
-        return (struct tw_str){NULL, 0}; // none, or not clear which
-    struct tw_str value = str_of(headers->entries[at].value);
-    if (value.n < 7 || !tw_str_ieq((struct tw_str){value.p, 7}, TW_STR("Bearer ")))
-        return (struct tw_str){NULL, 0};
-    return (struct tw_str){value.p + 7, value.n - 7};
-}
-
-static bool stage_authenticate(struct tw_req *req)
-{
-    struct tw_str token = bearer_token(req);
-    if (token.n == 0) {
-        tw_reply_header(req, TW_STR("www-authenticate"), TW_STR("Bearer realm=\"tillway\""));
-        return refuse(req, TW_TOKEN_MISSING, "Send Authorization: Bearer TOKEN.");
-    }
-    struct tw_verifier *verifier = req->worker->verifier;
-    int64_t now_s = req->received_unix_ms / 1000;
-    struct tw_auth_result result = tw_verifier_check(verifier, token, now_s);
-    if (result.unknown_kid_issuer >= 0 || result.status == TW_KEYS_UNAVAILABLE) {
-        // Perhaps the master knows newer keys already, and only the tick has not come yet.
-        tw_worker_keys_update(req->worker);
-        result = tw_verifier_check(verifier, token, now_s);
-    }
-    if (result.unknown_kid_issuer >= 0)
-        tw_worker_keys_stale(req->worker, (size_t)result.unknown_kid_issuer);
-    tw_metric_add(req->page,
-                  result.status != TW_OK ? TW_METRIC_TOKENS_REFUSED
-                  : result.cache_hit     ? TW_METRIC_TOKENS_HIT
-                                         : TW_METRIC_TOKENS_VERIFIED,
-                  1);
-    if (result.status == TW_TOKEN_INVALID || result.status == TW_TOKEN_EXPIRED)
-        return refuse_token(req, result.status, result.reason);
-    if (result.status != TW_OK)
-        return refuse(req, result.status, NULL);
-    req->principal = result.principal;
-    req->store = result.principal->store.n > 0 ? result.principal->store
-                                               : tw_str_of(req->config->pos_default_store);
-    return true;
-}
-
-static bool stage_authorize(struct tw_req *req)
-{
-    if (tw_policy_allows(req->principal, req->route->roles))
-        return true;
-    tw_reply_header(req, TW_STR("www-authenticate"),
-                    TW_STR("Bearer realm=\"tillway\", error=\"insufficient_scope\""));
-    return refuse(req, TW_FORBIDDEN, "The principal has none of the roles this needs.");
-}
-
 static bool is_json_type(struct tw_str type)
 {
     const char *semicolon = type.n > 0 ? memchr(type.p, ';', type.n) : NULL;
@@ -297,8 +238,8 @@ static bool stage_body(struct tw_req *req)
 
 static void run(struct tw_req *req)
 {
-    if (stage_target(req) && stage_route(req) && stage_authenticate(req) && stage_authorize(req) &&
-        stage_body(req)) {
+    if (stage_target(req) && !tw_cors_answers(req) && stage_route(req) &&
+        tw_stage_authenticate(req) && tw_stage_authorize(req) && stage_body(req)) {
         struct tw_verdict verdict = req->route->handler(req);
         (void)verdict; // it exists, so the request waits or has been answered
     }

@@ -56,7 +56,8 @@ struct tw_req {
     // For request.c and reply.c only.
     struct tw_db_query *waiting_for;
     tw_db_step next_step;
-    unsigned http_status; // 0 until answered
+    unsigned http_status;   // 0 until answered
+    unsigned retry_after_s; // for a 429 or 503; 0: as usual
     enum tw_status status;
     char request_id_text[TW_REQUEST_ID_MAX];
 };

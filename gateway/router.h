@@ -27,7 +27,7 @@ enum tw_method { TW_GET, TW_POST, TW_PUT, TW_PATCH, TW_DELETE, TW_OPTIONS, TW_ME
 struct tw_route {
     enum tw_method method;
     const char *pattern; // "/v1/products/{productId}"
-    unsigned roles;      // bits of enum tw_role: any one of them suffices; 0 admits nobody
+    unsigned roles;      // bits of enum tw_role: any one suffices; TW_ROLE_ANY, TW_ROLE_PUBLIC
     struct tw_verdict (*handler)(struct tw_req *req);
 };
 

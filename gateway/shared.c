@@ -4,20 +4,19 @@
 #include <sys/mman.h>
 
 // Two copies in turn: the generation's lowest bit names the current one, the master writes the
-// other.
-struct key_slot {
+// other. Memory that was never written costs nothing.
+struct slot {
     _Atomic uint64_t generation;
     struct {
         _Atomic uint64_t size;
-        char text[TW_KEYS_MAX_BYTES];
+        char text[TW_DOCUMENT_MAX_BYTES];
     } copies[2];
 };
 
 struct tw_shared {
     unsigned n_workers;
-    size_t n_issuers;
     struct tw_worker_page *workers;
-    struct key_slot *keys;
+    struct slot *slots;
 };
 
 static void *map_shared(size_t size)
@@ -32,10 +31,9 @@ struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_issuers)
     if (!shared)
         return NULL;
     shared->n_workers = n_workers;
-    shared->n_issuers = n_issuers;
     shared->workers = map_shared(n_workers * sizeof(shared->workers[0]));
-    shared->keys = map_shared((n_issuers ? n_issuers : 1) * sizeof(shared->keys[0]));
-    return shared->workers && shared->keys ? shared : NULL;
+    shared->slots = map_shared((n_issuers + 1) * sizeof(shared->slots[0]));
+    return shared->workers && shared->slots ? shared : NULL;
 }
 
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index)
@@ -56,40 +54,52 @@ void tw_stats_request(struct tw_worker_page *page, unsigned row, unsigned http_s
     tw_cell_add(&stats->latency_buckets[bucket], 1);
 }
 
-bool tw_shared_keys_publish(struct tw_shared *shared, size_t issuer, struct tw_str jwks)
+bool tw_shared_document_publish(struct tw_shared *shared, size_t slot, struct tw_str text)
 {
-    if (jwks.n > TW_KEYS_MAX_BYTES)
+    if (text.n > TW_DOCUMENT_MAX_BYTES)
         return false;
-    struct key_slot *slot = &shared->keys[issuer];
-    uint64_t next = atomic_load_explicit(&slot->generation, memory_order_relaxed) + 1;
+    struct slot *of = &shared->slots[slot];
+    uint64_t next = atomic_load_explicit(&of->generation, memory_order_relaxed) + 1;
     // A reader that meets the new bytes must also find that its generation has gone: without the
     // fence a processor with weak ordering may show it the bytes first.
     atomic_thread_fence(memory_order_release);
-    memcpy(slot->copies[next & 1].text, jwks.p, jwks.n);
-    atomic_store_explicit(&slot->copies[next & 1].size, jwks.n, memory_order_relaxed);
-    atomic_store_explicit(&slot->generation, next, memory_order_release);
+    if (text.n > 0)
+        memcpy(of->copies[next & 1].text, text.p, text.n);
+    atomic_store_explicit(&of->copies[next & 1].size, text.n, memory_order_relaxed);
+    atomic_store_explicit(&of->generation, next, memory_order_release);
     return true;
 }
 
-uint64_t tw_shared_keys_generation(const struct tw_shared *shared, size_t issuer)
+bool tw_shared_document_is(const struct tw_shared *shared, size_t slot, struct tw_str text)
 {
-    return atomic_load_explicit(&shared->keys[issuer].generation, memory_order_acquire);
+    uint64_t generation = tw_shared_document_generation(shared, slot);
+    const struct slot *of = &shared->slots[slot];
+    struct tw_str now = {
+        of->copies[generation & 1].text,
+        atomic_load_explicit(&of->copies[generation & 1].size, memory_order_relaxed),
+    };
+    return generation != 0 && tw_str_eq(now, text);
 }
 
-bool tw_shared_keys_read(const struct tw_shared *shared, size_t issuer, char *buffer, size_t *size,
-                         uint64_t *generation)
+uint64_t tw_shared_document_generation(const struct tw_shared *shared, size_t slot)
 {
-    const struct key_slot *slot = &shared->keys[issuer];
+    return atomic_load_explicit(&shared->slots[slot].generation, memory_order_acquire);
+}
+
+bool tw_shared_document_read(const struct tw_shared *shared, size_t slot, char *buffer,
+                             size_t *size, uint64_t *generation)
+{
+    const struct slot *of = &shared->slots[slot];
     for (;;) {
-        *generation = tw_shared_keys_generation(shared, issuer);
+        *generation = tw_shared_document_generation(shared, slot);
         if (*generation == 0)
             return false;
-        *size = atomic_load_explicit(&slot->copies[*generation & 1].size, memory_order_relaxed);
-        if (*size > TW_KEYS_MAX_BYTES)
+        *size = atomic_load_explicit(&of->copies[*generation & 1].size, memory_order_relaxed);
+        if (*size > TW_DOCUMENT_MAX_BYTES)
             continue;
-        memcpy(buffer, slot->copies[*generation & 1].text, *size);
+        memcpy(buffer, of->copies[*generation & 1].text, *size);
         atomic_thread_fence(memory_order_acquire);
-        if (tw_shared_keys_generation(shared, issuer) == *generation)
+        if (tw_shared_document_generation(shared, slot) == *generation)
             return true;
     }
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// shared: the one mapped region that master and workers share: statistics, heartbeats, key sets.
+// shared: the one mapped region that master and workers share: statistics, heartbeats, documents.
 //
 // Anonymous shared memory made by the master before it forks. Rules that keep it free of locks: a
-// worker writes only its own `struct tw_worker_page`; only the master writes key sets. A page
+// worker writes only its own `struct tw_worker_page`; only the master writes documents. A page
 // outlives its worker: the next worker of that index goes on counting where the last one stopped.
-// Runs in: master (makes, reads, publishes keys), worker (writes its page, reads keys).
+// Documents are what the master brings and workers parse: in slots 0 to n_issuers - 1 the issuers'
+// key sets, in slot n_issuers the list of revoked tokens.
+// Runs in: master (makes, reads, publishes documents), worker (writes its page, reads documents).
 
 #ifndef TW_SHARED_H
 #define TW_SHARED_H
@@ -50,7 +52,8 @@ struct tw_worker_page {
     struct tw_route_stats routes[TW_STATS_ROUTES_MAX];
 } __attribute__((aligned(64)));
 
-#define TW_KEYS_MAX_BYTES (256 * 1024)
+#define TW_DOCUMENT_MAX_BYTES (1024 * 1024)
+#define TW_KEYS_MAX_BYTES     (256 * 1024) // of a key set, wherever it comes from
 
 struct tw_shared;
 
@@ -80,17 +83,22 @@ static inline void tw_metric_set(struct tw_worker_page *page, enum tw_metric met
 void tw_stats_request(struct tw_worker_page *page, unsigned row, unsigned http_status,
                       uint64_t latency_us);
 
-// Master: makes this text the key set of the issuer, under the next generation (1, 2, …), also when
-// the text has not changed. False when the text is longer than TW_KEYS_MAX_BYTES.
-TW_MUST_USE bool tw_shared_keys_publish(struct tw_shared *shared, size_t issuer,
-                                        struct tw_str jwks);
+// Master: makes this text the slot's document, under the next generation (1, 2, …), also when the
+// text has not changed. An empty text withdraws the one before. False when the text is longer than
+// TW_DOCUMENT_MAX_BYTES.
+TW_MUST_USE bool tw_shared_document_publish(struct tw_shared *shared, size_t slot,
+                                            struct tw_str text);
 
-// Worker: generation of the issuer's current key set, 0 while there is none. One atomic load.
-uint64_t tw_shared_keys_generation(const struct tw_shared *shared, size_t issuer);
+// Master: whether this text is what the slot holds now; false while it holds none.
+bool tw_shared_document_is(const struct tw_shared *shared, size_t slot, struct tw_str text);
 
-// Worker: copies the current text out into `buffer` of TW_KEYS_MAX_BYTES; false while there is
-// none. Safe against a publish that happens meanwhile (it is read again).
-TW_MUST_USE bool tw_shared_keys_read(const struct tw_shared *shared, size_t issuer, char *buffer,
-                                     size_t *size, uint64_t *generation);
+// Worker: generation of the slot's current document, 0 while there is none. One atomic load.
+uint64_t tw_shared_document_generation(const struct tw_shared *shared, size_t slot);
+
+// Worker: copies the current text out into `buffer` of TW_DOCUMENT_MAX_BYTES, of which only *size
+// bytes are touched; false while there is none. Safe against a publish that happens meanwhile (it
+// is read again).
+TW_MUST_USE bool tw_shared_document_read(const struct tw_shared *shared, size_t slot, char *buffer,
+                                         size_t *size, uint64_t *generation);
 
 #endif

@@ -23,6 +23,7 @@
     XX(TOKEN_INVALID, "token-invalid", 401, "Token is not valid", INFO)                           \
     XX(TOKEN_EXPIRED, "token-expired", 401, "Token has expired", INFO)                            \
     XX(FORBIDDEN, "forbidden", 403, "Not allowed for this principal", INFO)                       \
+    XX(INSUFFICIENT_SCOPE, "insufficient-scope", 403, "Token lacks a scope", INFO)                \
     XX(NOT_FOUND, "not-found", 404, "Not found", INFO)                                            \
     XX(METHOD_NOT_ALLOWED, "method-not-allowed", 405, "Method not allowed", INFO)                 \
     XX(ALREADY_EXISTS, "already-exists", 409, "Already exists", INFO)                             \

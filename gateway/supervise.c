@@ -107,6 +107,7 @@ static _Noreturn void run_child(const struct slot *slot, int ipc_fd, const sigse
         .config = setup->config,
         .routes = setup->routes,
         .shared = setup->shared,
+        .limits = setup->limits,
         .worker_index = slot->index,
         .n_workers = setup->n_workers,
         .listen_fds = setup->listen_fds + slot->index * setup->config->n_listens,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "gateway/client_cert.h"
 #include "gateway/ipc.h"
 #include "gateway/log.h"
 #include "gateway/tls.h"
@@ -16,9 +17,6 @@
 
 // Connections taken at once before others get their turn.
 #define ACCEPT_BATCH 32
-
-// The master fetches no more often than auth.jwks.min_refetch anyway.
-#define KEYS_ASK_INTERVAL_US 1000000
 
 // While draining, a connection that never sent a request is given this long to send it.
 #define UNUSED_CONNECTION_GRACE_US 1000000
@@ -41,21 +39,25 @@ static void on_conn_close(void *p)
     conn->magic = 0;
     h2o_linklist_unlink(&conn->link);
     tw_metric_add(conn->worker->page, TW_METRIC_CONNECTIONS_OPEN, -1);
+    tw_principal_unref(conn->certificate);
     free(conn);
 }
 
 static void set_peer(struct tw_conn *conn)
 {
     struct sockaddr_storage address;
+    const void *bytes = NULL;
     socklen_t n = h2o_socket_getpeername(conn->sock, (struct sockaddr *)&address);
-    const char *text = NULL;
-    if (n > 0 && address.ss_family == AF_INET)
-        text = inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, conn->peer_text,
-                         sizeof(conn->peer_text));
-    else if (n > 0 && address.ss_family == AF_INET6)
-        text = inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&address)->sin6_addr, conn->peer_text,
-                         sizeof(conn->peer_text));
-    conn->peer = tw_str_of(text);
+    int family = n > 0 ? address.ss_family : AF_UNSPEC;
+    if (family == AF_INET)
+        bytes = &((struct sockaddr_in *)&address)->sin_addr;
+    else if (family == AF_INET6)
+        bytes = &((struct sockaddr_in6 *)&address)->sin6_addr;
+    if (!bytes)
+        return;
+    memcpy(conn->peer_bytes, bytes, family == AF_INET ? 4 : 16);
+    conn->peer_key_n = family == AF_INET ? 4 : 8;
+    conn->peer = tw_str_of(inet_ntop(family, bytes, conn->peer_text, sizeof(conn->peer_text)));
 }
 
 static void accept_one(struct tw_listener *listener, h2o_socket_t *sock)
@@ -101,65 +103,6 @@ static void on_acceptable(h2o_socket_t *sock, const char *err)
 {
     if (!err)
         (void)accept_some(sock->data, ACCEPT_BATCH);
-}
-
-// ---- keys ---------------------------------------------------------------------------------------
-
-void tw_worker_keys_update(struct tw_worker *worker)
-{
-    for (size_t i = 0; i < worker->config->n_issuers; i++) {
-        uint64_t generation = tw_shared_keys_generation(worker->heritage->shared, i);
-        size_t size;
-        if (generation == worker->key_generations[i] ||
-            !tw_shared_keys_read(worker->heritage->shared, i, worker->key_buffer, &size,
-                                 &generation))
-            continue;
-        struct tw_jwks_report report;
-        struct tw_str text = {worker->key_buffer, size};
-        worker->key_generations[i] = generation;
-        if (tw_verifier_set_keys(worker->verifier, i, text, generation, &report)) {
-            tw_metric_add(worker->page, TW_METRIC_KEY_SETS_LOADED, 1);
-        } else {
-            tw_metric_add(worker->page, TW_METRIC_KEY_SETS_REFUSED, 1);
-            tw_log(TW_LEVEL_ERROR, "key_set_refused", "%s: %s; the previous keys stay",
-                   worker->config->issuers[i].issuer, report.reason);
-        }
-    }
-}
-
-void tw_worker_keys_stale(struct tw_worker *worker, size_t issuer)
-{
-    uint64_t now_us = tw_now_us(), *asked_us = &worker->keys_asked_us[issuer];
-    if (*asked_us != 0 && now_us - *asked_us < KEYS_ASK_INTERVAL_US)
-        return; // a flood of unknown kids costs no system call each
-    if (tw_ipc_send(worker->heritage->ipc_fd, TW_IPC_UNKNOWN_KID, (uint32_t)issuer))
-        *asked_us = now_us;
-}
-
-static bool verifier_init(struct tw_worker *worker)
-{
-    const struct tw_config *config = worker->config;
-    struct tw_issuer_rules rules[TW_CONFIG_ISSUER_MAX];
-    for (size_t i = 0; i < config->n_issuers; i++)
-        rules[i] = (struct tw_issuer_rules){
-            .issuer = config->issuers[i].issuer,
-            .audiences = config->issuers[i].audiences,
-            .n_audiences = config->issuers[i].n_audiences,
-            .token_uses = config->issuers[i].token_uses,
-        };
-    struct tw_verifier_config verifier_config = {
-        .issuers = rules,
-        .n_issuers = config->n_issuers,
-        .groups_claim = config->auth_roles_claim,
-        .store_claim = config->auth_roles_store,
-        .leeway_s = (int64_t)(config->auth_leeway_ms / 1000),
-        .cache_entries = config->auth_token_cache_entries,
-    };
-    tw_random(verifier_config.hash_key, sizeof(verifier_config.hash_key));
-    worker->verifier = tw_verifier_new(&verifier_config);
-    worker->key_generations = calloc(config->n_issuers, sizeof(worker->key_generations[0]));
-    worker->key_buffer = malloc(TW_KEYS_MAX_BYTES);
-    return worker->verifier && worker->key_generations && worker->key_buffer;
 }
 
 // ---- draining -----------------------------------------------------------------------------------
@@ -242,10 +185,7 @@ static void on_master_says(h2o_socket_t *sock, const char *err)
 
 static void publish(struct tw_worker *worker)
 {
-    bool any_keys = false;
-    for (size_t i = 0; i < worker->config->n_issuers; i++)
-        any_keys |= worker->key_generations[i] > 0;
-    unsigned ready = tw_db_ready(worker->db) | (any_keys ? TW_READY_KEYS : 0) |
+    unsigned ready = tw_db_ready(worker->db) | (tw_worker_keys_any(worker) ? TW_READY_KEYS : 0) |
                      (worker->draining ? 0 : TW_READY_SERVING);
     atomic_store_explicit(&worker->page->ready, ready, memory_order_relaxed);
     tw_metric_add(worker->page, TW_METRIC_LOG_LINES_DROPPED, (int64_t)tw_log_take_dropped());
@@ -291,12 +231,13 @@ static bool listeners_init(struct tw_worker *worker)
         listener->accept_ctx = (h2o_accept_ctx_t){.ctx = &worker->ctx,
                                                   .hosts = worker->globalconf.hosts};
         if (listen->tls_certificate) {
-            listener->accept_ctx.ssl_ctx = tw_tls_new(listen->tls_certificate, listen->tls_key, err,
-                                                      sizeof(err));
+            listener->accept_ctx.ssl_ctx = tw_tls_new(listen, err, sizeof(err));
             if (!listener->accept_ctx.ssl_ctx) {
                 tw_log(TW_LEVEL_ERROR, "tls_failed", "%s", err);
                 return false;
             }
+            if (listen->tls_client_ca)
+                tw_client_cert_watch(listener->accept_ctx.ssl_ctx);
         }
         listener->sock = h2o_evloop_socket_create(worker->ctx.loop, worker->heritage->listen_fds[i],
                                                   H2O_SOCKET_FLAG_DONT_READ);
@@ -304,6 +245,19 @@ static bool listeners_init(struct tw_worker *worker)
         h2o_socket_read_start(listener->sock, on_acceptable);
     }
     return true;
+}
+
+// Who may use which route, and how many bad tokens an address may send.
+static bool access_init(struct tw_worker *worker)
+{
+    const struct tw_config *config = worker->config;
+    char err[256]; // main has said it already
+    worker->access = tw_access_new(worker->heritage->routes, config, err, sizeof(err));
+    worker->nobody = tw_principal_new(&(struct tw_claims){0}, 0);
+    return worker->access && worker->nobody &&
+           (config->auth_failures_rate == 0 ||
+            tw_limit_rule_make(config->auth_failures_rate, 1000000, config->auth_failures_burst,
+                               &worker->failure_rule));
 }
 
 static void h2o_init(struct tw_worker *worker)
@@ -327,9 +281,9 @@ static void dispose(struct tw_worker *worker)
 {
     // Connections that outlived the drain end with the process; so does what the library caches.
     tw_db_free(worker->db);
-    tw_verifier_free(worker->verifier);
-    free(worker->key_generations);
-    free(worker->key_buffer);
+    tw_worker_keys_dispose(worker);
+    tw_principal_unref(worker->nobody);
+    free(worker->access);
 }
 
 int tw_worker_run(const struct tw_heritage *heritage)
@@ -344,7 +298,8 @@ int tw_worker_run(const struct tw_heritage *heritage)
     h2o_init(worker);
     worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
                            heritage->n_workers, worker->page);
-    if (!worker->db || !verifier_init(worker) || !listeners_init(worker)) {
+    if (!worker->db || !tw_worker_keys_init(worker) || !access_init(worker) ||
+        !listeners_init(worker)) {
         tw_log(TW_LEVEL_ERROR, "worker_failed", "the worker cannot start");
         return 1;
     }

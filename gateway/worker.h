@@ -2,12 +2,13 @@
 // worker: what the files of a worker process share: its loop, its rooms, its connections.
 //
 // One process, one thread, one h2o loop; nothing here blocks. Entry point: tw_worker_run in
-// heritage.h. Private to worker.c, request.c and reply.c.
+// heritage.h. Private to worker.c, worker_keys.c, request.c and reply.c.
 
 #ifndef TW_WORKER_H
 #define TW_WORKER_H
 
 #include "auth/verifier.h"
+#include "gateway/access.h"
 #include "gateway/db.h"
 #include "gateway/h2o_include.h"
 #include "gateway/heritage.h"
@@ -27,6 +28,9 @@ struct tw_conn {
     unsigned requests_in_flight; // begun and not ended
     struct tw_str peer;          // address in text, without port
     char peer_text[48];
+    unsigned char peer_bytes[16]; // of the address
+    uint8_t peer_key_n;           // bytes that stand for the peer in limits: 4, or 8 (an IPv6 /64)
+    struct tw_principal *certificate; // what the client has shown in its handshake, or NULL
 };
 
 struct tw_worker {
@@ -38,8 +42,10 @@ struct tw_worker {
     struct tw_listener *listeners; // one per config->listens
     struct tw_db *db;
     struct tw_verifier *verifier;
-    uint64_t *key_generations;                    // per issuer: last one taken over or refused
-    char *key_buffer;                             // TW_KEYS_MAX_BYTES
+    struct tw_access *access;          // per route
+    struct tw_principal *nobody;       // whoever uses a public route
+    struct tw_limit_rule failure_rule; // for bad tokens; unused when their rate is 0
+    uint64_t document_generations[TW_CONFIG_ISSUER_MAX + 1]; // per slot: last taken or refused
     uint64_t keys_asked_us[TW_CONFIG_ISSUER_MAX]; // when fresh keys were asked for last; 0: never
     h2o_linklist_t conns;
     h2o_socket_t *ipc;
@@ -56,11 +62,33 @@ void tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host);
 // like any other.
 struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o);
 
+// The holder of the connection's client certificate, borrowed, valid as long as the connection.
+// NULL when the client has shown none, the listener asks for none, the certificate names nobody we
+// could write down, or it has expired meanwhile. Costs one comparison. In client_cert.c.
+struct tw_principal *tw_conn_certificate(struct tw_conn *conn, int64_t now_unix_s);
+
+// worker_keys.c: makes worker->verifier, which has no keys yet; false without memory.
+TW_MUST_USE bool tw_worker_keys_init(struct tw_worker *worker);
+void tw_worker_keys_dispose(struct tw_worker *worker);
+
+// Takes over what the master has published since the last call: key sets, the list of revoked
+// tokens. True when there was something. Cheap when there is nothing.
+bool tw_worker_keys_update(struct tw_worker *worker);
+
+// Whether the verifier has keys of at least one issuer.
+bool tw_worker_keys_any(const struct tw_worker *worker);
+
 // Asks the master for fresh keys of an issuer; at most one message a second per issuer.
 void tw_worker_keys_stale(struct tw_worker *worker, size_t issuer);
 
-// Takes over key sets that the master has published since the last call. Cheap when there is none.
-void tw_worker_keys_update(struct tw_worker *worker);
+// What stands for the peer in limits: its IPv4 address, or the /64 that its IPv6 address is in.
+static inline struct tw_str tw_conn_peer_key(const struct tw_conn *conn)
+{
+    return (struct tw_str){(const char *)conn->peer_bytes, conn->peer_key_n};
+}
+
+// Index of the request's route, which has been matched, in THE table.
+size_t tw_req_route_index(const struct tw_req *req);
 
 // reply.c: rewrites what the library answers by itself into problem documents.
 void tw_reply_install(struct tw_worker *worker, h2o_pathconf_t *path);

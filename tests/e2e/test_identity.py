@@ -97,11 +97,13 @@ def test_the_scheme_is_case_insensitive(api):
     assert answer.status_code == 200
 
 
-def test_two_authorizations_are_none(gateway, issuer):
+def test_two_authorizations_are_a_bad_request(gateway, issuer):
+    """RFC 6750 §3.1: invalid_request, 400."""
     line = "Authorization: Bearer %s\r\n" % issuer.token()
     answer, = raw_http1(gateway.http, ("GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s%s\r\n" % (
         line, line)).encode())
-    assert_problem(answer, 401, "token-missing")
+    assert_problem(answer, 400, "bad-request")
+    assert challenge(answer)["error"] == "invalid_request"
 
 
 # ---- bad tokens -----------------------------------------------------------------------------------

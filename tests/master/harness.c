@@ -9,7 +9,7 @@
 //   spin         never turn the loop again     ready N    say these TW_READY_* bits
 //   stubborn     ignore being told to drain    metrics    set one gauge and one counter to 7
 //   linger       when told to drain, close the listening sockets but stay
-//   kid I N      report N unknown key ids      keys I     generation and text of a key set
+//   kid I N      report N unknown key ids      keys I     generation and text of slot I's document
 // TILLWAY_HARNESS_START=die: leave with code 3 at once; =unready: say no bits; =mute: never turn.
 // Not for: anything else. Blocking reads and asserts are fine here.
 
@@ -53,11 +53,11 @@ static void list_fds(FILE *out)
 
 static void show_keys(const struct worker *worker, size_t issuer, FILE *out)
 {
-    char *text = malloc(TW_KEYS_MAX_BYTES);
+    char *text = malloc(TW_DOCUMENT_MAX_BYTES);
     size_t n = 0;
     uint64_t generation = 0;
     assert(text);
-    if (!tw_shared_keys_read(worker->heritage->shared, issuer, text, &n, &generation))
+    if (!tw_shared_document_read(worker->heritage->shared, issuer, text, &n, &generation))
         n = 0;
     fprintf(out, "%u %.*s\n", (unsigned)generation, (int)n, text);
     free(text);

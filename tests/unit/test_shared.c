@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// shared: counters that only their owner writes, and key sets that are never read half old.
+// shared: counters that only their owner writes, and documents that are never read half old.
 #include "tests/unit/test_kit.h"
 
 #include <signal.h>
@@ -11,8 +11,8 @@
 enum { WORKERS = 3, ISSUERS = 2 };
 
 static struct tw_shared *shared;
-static char read_buffer[TW_KEYS_MAX_BYTES + 1];
-static char text_buffer[TW_KEYS_MAX_BYTES + 1];
+static char read_buffer[TW_DOCUMENT_MAX_BYTES + 1];
+static char text_buffer[TW_DOCUMENT_MAX_BYTES + 1];
 
 static int make_shared(void **state)
 {
@@ -32,9 +32,10 @@ static void test_new_is_zero(void **state)
         for (size_t j = 0; j < sizeof(struct tw_worker_page); j++)
             assert_int_equal(page[j], 0);
     }
-    for (size_t i = 0; i < ISSUERS; i++) {
-        assert_int_equal(tw_shared_keys_generation(shared, i), 0);
-        assert_false(tw_shared_keys_read(shared, i, read_buffer, &size, &generation));
+    for (size_t i = 0; i <= ISSUERS; i++) {
+        assert_int_equal(tw_shared_document_generation(shared, i), 0);
+        assert_false(tw_shared_document_read(shared, i, read_buffer, &size, &generation));
+        assert_false(tw_shared_document_is(shared, i, TW_STR("")));
     }
     assert_non_null(tw_shared_new(1, 0));
 }
@@ -144,49 +145,82 @@ static void test_workers_count_at_once(void **state)
     }
 }
 
-// ---- key sets -----------------------------------------------------------------------------------
+// ---- documents ----------------------------------------------------------------------------------
 
-static void assert_keys(size_t issuer, struct tw_str expected, uint64_t expected_generation)
+static void assert_document(size_t slot, struct tw_str expected, uint64_t expected_generation)
 {
     uint64_t generation;
     size_t size;
     memset(read_buffer, '#', sizeof read_buffer);
-    assert_true(tw_shared_keys_read(shared, issuer, read_buffer, &size, &generation));
+    assert_true(tw_shared_document_read(shared, slot, read_buffer, &size, &generation));
     assert_int_equal(generation, expected_generation);
-    assert_int_equal(tw_shared_keys_generation(shared, issuer), expected_generation);
+    assert_int_equal(tw_shared_document_generation(shared, slot), expected_generation);
     assert_int_equal(size, expected.n);
     assert_memory_equal(read_buffer, expected.p, expected.n);
     assert_true(read_buffer[size] == '#');
 }
 
-static void test_keys(void **state)
+static void test_documents(void **state)
 {
     (void)state;
-    assert_true(tw_shared_keys_publish(shared, 0, TW_STR("one")));
-    assert_keys(0, TW_STR("one"), 1);
-    assert_true(tw_shared_keys_publish(shared, 0, TW_STR("a second one")));
-    assert_keys(0, TW_STR("a second one"), 2);
-    assert_true(tw_shared_keys_publish(shared, 0, TW_STR("a second one"))); // counts all the same
-    assert_keys(0, TW_STR("a second one"), 3);
-    assert_true(tw_shared_keys_publish(shared, 0, TW_STR("4")));
-    assert_keys(0, TW_STR("4"), 4);
-    assert_int_equal(tw_shared_keys_generation(shared, 1), 0); // the neighbour's is its own
-    assert_true(tw_shared_keys_publish(shared, 1, TW_STR("neighbour")));
-    assert_keys(0, TW_STR("4"), 4);
-    assert_keys(1, TW_STR("neighbour"), 1);
+    assert_true(tw_shared_document_publish(shared, 0, TW_STR("one")));
+    assert_document(0, TW_STR("one"), 1);
+    assert_true(tw_shared_document_publish(shared, 0, TW_STR("a second one")));
+    assert_document(0, TW_STR("a second one"), 2);
+    assert_true(
+        tw_shared_document_publish(shared, 0, TW_STR("a second one"))); // counts all the same
+    assert_document(0, TW_STR("a second one"), 3);
+    assert_true(tw_shared_document_publish(shared, 0, TW_STR("4")));
+    assert_document(0, TW_STR("4"), 4);
+    assert_int_equal(tw_shared_document_generation(shared, 1), 0); // the neighbour's is its own
+    assert_true(tw_shared_document_publish(shared, 1, TW_STR("neighbour")));
+    assert_document(0, TW_STR("4"), 4);
+    assert_document(1, TW_STR("neighbour"), 1);
+    assert_int_equal(tw_shared_document_generation(shared, ISSUERS),
+                     0); // nor is it the last slot's
+    assert_true(tw_shared_document_publish(shared, ISSUERS, TW_STR("deny list")));
+    assert_document(ISSUERS, TW_STR("deny list"), 1);
+    assert_document(1, TW_STR("neighbour"), 1);
 }
 
-static void test_largest_keys(void **state)
+// An empty document is one like any other, so that a reader learns that the last one has gone.
+static void test_withdrawing(void **state)
+{
+    (void)state;
+    assert_true(tw_shared_document_publish(shared, 0, TW_STR("one")));
+    assert_true(tw_shared_document_publish(shared, 0, (struct tw_str){NULL, 0}));
+    assert_document(0, TW_STR(""), 2);
+    assert_true(tw_shared_document_publish(shared, 0, TW_STR("one")));
+    assert_document(0, TW_STR("one"), 3);
+}
+
+static void test_document_is(void **state)
+{
+    (void)state;
+    assert_true(tw_shared_document_publish(shared, 0, TW_STR("one")));
+    assert_true(tw_shared_document_is(shared, 0, TW_STR("one")));
+    assert_false(tw_shared_document_is(shared, 0, TW_STR("on")));
+    assert_false(tw_shared_document_is(shared, 0, TW_STR("")));
+    assert_false(tw_shared_document_is(shared, 1, TW_STR("one")));
+    assert_true(tw_shared_document_publish(shared, 0, TW_STR("two")));
+    assert_false(tw_shared_document_is(shared, 0, TW_STR("one")));
+    assert_true(tw_shared_document_publish(shared, 0, TW_STR("")));
+    assert_true(tw_shared_document_is(shared, 0, TW_STR("")));
+    assert_false(tw_shared_document_is(shared, 0, TW_STR("two")));
+}
+
+static void test_largest_document(void **state)
 {
     (void)state;
     memset(text_buffer, 'k', sizeof text_buffer);
-    assert_true(tw_shared_keys_publish(shared, 1, (struct tw_str){text_buffer, TW_KEYS_MAX_BYTES}));
-    assert_keys(1, (struct tw_str){text_buffer, TW_KEYS_MAX_BYTES}, 1);
-    assert_true(tw_shared_keys_publish(shared, 0, TW_STR("zero")));
-    assert_false(
-        tw_shared_keys_publish(shared, 1, (struct tw_str){text_buffer, TW_KEYS_MAX_BYTES + 1}));
-    assert_keys(1, (struct tw_str){text_buffer, TW_KEYS_MAX_BYTES}, 1);
-    assert_keys(0, TW_STR("zero"), 1);
+    assert_true(
+        tw_shared_document_publish(shared, 1, (struct tw_str){text_buffer, TW_DOCUMENT_MAX_BYTES}));
+    assert_document(1, (struct tw_str){text_buffer, TW_DOCUMENT_MAX_BYTES}, 1);
+    assert_true(tw_shared_document_publish(shared, 0, TW_STR("zero")));
+    assert_false(tw_shared_document_publish(
+        shared, 1, (struct tw_str){text_buffer, TW_DOCUMENT_MAX_BYTES + 1}));
+    assert_document(1, (struct tw_str){text_buffer, TW_DOCUMENT_MAX_BYTES}, 1);
+    assert_document(0, TW_STR("zero"), 1);
 }
 
 // Text number i: its first byte tells its letter and its length.
@@ -201,7 +235,7 @@ static struct tw_str make_text(unsigned i)
 static _Noreturn void publish_for_ever(void)
 {
     for (unsigned i = 0;; i++)
-        if (!tw_shared_keys_publish(shared, 0, make_text(i)))
+        if (!tw_shared_document_publish(shared, 0, make_text(i)))
             _exit(1);
 }
 
@@ -219,7 +253,7 @@ static void test_reading_while_publishing(void **state)
     while (reads < READS_MIN || (changes < 100 && tw_now_us() - start_us < TIME_MAX_US)) {
         size_t size;
         assert_true(tw_now_us() - start_us < 20 * TIME_MAX_US);
-        if (!tw_shared_keys_read(shared, 0, read_buffer, &size, &generation))
+        if (!tw_shared_document_read(shared, 0, read_buffer, &size, &generation))
             continue;
         unsigned i = (unsigned)(generation - 1);
         assert_true(generation >= last);
@@ -248,8 +282,10 @@ int main(void)
         SHARED_TEST(test_latency_buckets),
         SHARED_TEST(test_request_rows),
         SHARED_TEST(test_workers_count_at_once),
-        SHARED_TEST(test_keys),
-        SHARED_TEST(test_largest_keys),
+        SHARED_TEST(test_documents),
+        SHARED_TEST(test_withdrawing),
+        SHARED_TEST(test_document_is),
+        SHARED_TEST(test_largest_document),
         SHARED_TEST(test_reading_while_publishing),
     };
     return cmocka_run_group_tests_name("shared", tests, NULL, NULL);
