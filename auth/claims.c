@@ -174,15 +174,15 @@ static bool is_audience(const struct tw_issuer_rules *rules, struct tw_str name)
     return false;
 }
 
-// Cognito's access tokens carry no aud; its rule looks at client_id only then.
-static bool audience_fits(const struct tw_claims *claims, const struct tw_issuer_rules *rules)
+struct tw_str tw_claims_audience(const struct tw_claims *claims,
+                                 const struct tw_issuer_rules *rules)
 {
-    if (!claims->aud)
-        return claims->client_id.n > 0 && is_audience(rules, claims->client_id);
+    if (!claims->aud && claims->client_id.n > 0 && is_audience(rules, claims->client_id))
+        return claims->client_id;
     for (size_t i = 0; i < string_count(claims->aud); i++)
         if (is_audience(rules, string_at(claims->aud, i)))
-            return true;
-    return false;
+            return string_at(claims->aud, i);
+    return (struct tw_str){NULL, 0};
 }
 
 static bool token_use_fits(const struct tw_claims *claims, const struct tw_issuer_rules *rules)
@@ -200,7 +200,7 @@ static const char *check_but_expiry(const struct tw_claims *claims,
         return "claim iss is not the issuer";
     if (!token_use_fits(claims, rules))
         return "claim token_use is not allowed";
-    if (!audience_fits(claims, rules))
+    if (!tw_claims_audience(claims, rules).p)
         return "audience is not allowed";
     if (claims->nbf_unix_s > latest_unix_s)
         return "token is not valid yet";

@@ -62,6 +62,11 @@ TW_MUST_USE enum tw_status tw_claims_check(const struct tw_claims *claims,
                                            const struct tw_issuer_rules *rules, int64_t leeway_s,
                                            int64_t now_unix_s, const char **reason);
 
+// The one of the issuer's audiences that the token is for; p is NULL when it is for none of them.
+// Cognito's access tokens carry no aud; its rule looks at client_id only then.
+struct tw_str tw_claims_audience(const struct tw_claims *claims,
+                                 const struct tw_issuer_rules *rules);
+
 // Groups of the token: how many, and the i-th. A claim that is one string is a list of words.
 size_t tw_claims_group_count(const struct tw_claims *claims);
 struct tw_str tw_claims_group(const struct tw_claims *claims, size_t i);

@@ -168,7 +168,10 @@ static struct tw_auth_result accept(struct tw_verifier *verifier, size_t issuer,
 {
     unsigned roles = tw_policy_roles_of_groups(claims, verifier->group_roles,
                                                verifier->n_group_roles);
-    struct tw_principal *principal = tw_principal_new(claims, roles);
+    struct tw_claims named = *claims;
+    if (named.client_id.n == 0) // a Cognito ID token names its client in aud alone
+        named.client_id = tw_claims_audience(claims, &verifier->issuers[issuer].rules);
+    struct tw_principal *principal = tw_principal_new(&named, roles);
     if (!principal)
         return refusal(TW_INTERNAL, "out of memory");
     principal->judged_epoch = verifier->denied_epoch;

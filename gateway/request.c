@@ -187,20 +187,8 @@ static bool stage_target(struct tw_req *req)
 
 static void reply_allow(struct tw_req *req, unsigned allowed)
 {
-    char text[64];
-    size_t n = 0;
-    for (int m = 0; m < TW_METHOD_COUNT; m++) {
-        if (!(allowed & (1u << m)))
-            continue;
-        struct tw_str name = m == TW_GET ? TW_STR("GET, HEAD") : tw_str_of(tw_method_name(m));
-        if (n > 0) {
-            memcpy(text + n, ", ", 2);
-            n += 2;
-        }
-        memcpy(text + n, name.p, name.n);
-        n += name.n;
-    }
-    tw_reply_header(req, TW_STR("allow"), (struct tw_str){text, n});
+    char text[TW_METHODS_TEXT_MAX];
+    tw_reply_header(req, TW_STR("allow"), tw_router_methods(allowed, text));
 }
 
 static bool stage_route(struct tw_req *req)

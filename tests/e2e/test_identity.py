@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may come in, and what those hear who may not. The JWS rules themselves have unit tests."""
+"""Who may come in, and what those hear who may not. The JWS rules themselves have unit tests; where
+keys come from is in test_keys.py."""
 
 import base64
 import hashlib
@@ -13,31 +14,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from kit.clients import PROTOCOLS, Api, Connection, assert_problem, raw_http1
+from kit.clients import PROTOCOLS, Api, assert_problem, challenge, raw_http1
 from kit.issuer import Issuer
-from kit.processes import eventually, patient
-
-MIN_REFETCH_S = 1  # auth.jwks.min_refetch of the tests
-
-
-@pytest.fixture
-def own_issuer(work):
-    """An issuer whose keys may be rotated and whose server may be stopped."""
-    one = Issuer(os.path.join(work, "issuer-%d" % time.monotonic_ns())).start()
-    yield one
-    one.stop()
-
+from kit.processes import eventually
 
 def part(value):
     raw = value if isinstance(value, bytes) else json.dumps(value).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def challenge(answer):
-    """The parameters of a Bearer challenge (RFC 6750 §3)."""
-    scheme, _, rest = answer.headers["www-authenticate"].partition(" ")
-    assert scheme == "Bearer"
-    return {k: v.strip('"') for k, v in (p.split("=", 1) for p in rest.split(", "))}
 
 
 def refused(api, token, code="token-invalid"):
@@ -65,7 +48,8 @@ def test_me(gateway, shop, certificate, protocol):
 
 def test_an_id_token_is_taken_too(gateway, issuer):
     with Api(gateway, issuer.token("cashier", use="id")) as api:
-        assert api.get("/v1/me").json()["tokenUse"] == "id"
+        me = api.get("/v1/me").json()
+        assert (me["tokenUse"], me["clientId"]) == ("id", issuer.audience)
 
 
 def test_es256_is_taken_too(work, start):
@@ -251,111 +235,3 @@ def test_the_claims_names_are_options(start, issuer, shop):
             token = issuer.token("none", "", claims={"groups": groups, "shop": shop.store})
             me = api.get("/v1/me", token=token).json()
             assert (me["roles"], me["storeId"]) == (["cashier"], shop.store), groups
-
-
-# ---- keys -----------------------------------------------------------------------------------------
-
-
-def min_refetch_is_over(gateway):
-    """Whether an unknown kid may cause a fetch again."""
-    return gateway.metrics()['tillway_jwks_age_seconds{issuer="0"}'] >= MIN_REFETCH_S
-
-
-def test_key_rotation(start, own_issuer):
-    """A3: a new kid works a second after its first use; a removed kid is refused from then on, also
-    where its token was cached."""
-    gateway = start(auth={"issuers": [own_issuer.yaml()]})
-    old = own_issuer.token()
-    connections = [Connection(gateway, old) for _ in range(8)]  # over both workers: both cache it
-    assert {c.request("GET", "/v1/me")[0] for c in connections} == {200}
-    eventually(lambda: min_refetch_is_over(gateway))
-
-    own_issuer.rotate(drop=True)
-    new = own_issuer.token()
-    began = time.monotonic()
-    with Api(gateway, new) as api:
-        eventually(lambda: api.get("/v1/me").status_code == 200, patient(1.0), what="the new kid works")
-    assert time.monotonic() - began < patient(1.0)
-    eventually(lambda: {c.request("GET", "/v1/me")[0] for c in connections} == {401}, patient(1.0),
-               what="the removed kid is refused by every worker")
-    for connection in connections:
-        connection.close()
-
-
-def test_both_keys_work_while_both_are_published(start, own_issuer):
-    """A3"""
-    gateway = start(auth={"issuers": [own_issuer.yaml()]})
-    old = own_issuer.token()
-    eventually(lambda: min_refetch_is_over(gateway))
-    own_issuer.rotate()
-    with Api(gateway, own_issuer.token()) as api:
-        eventually(lambda: api.get("/v1/me").status_code == 200, patient(1.0))
-        assert api.get("/v1/me", token=old).status_code == 200
-
-
-def test_unknown_kids_cause_one_fetch_a_window(start, own_issuer):
-    """A4: 300 of them over both workers, one refetch in the window."""
-    gateway = start(auth={"issuers": [own_issuer.yaml()], "jwks": {"min_refetch": "1h"}})
-    fetches = 'tillway_jwks_fetches_total{issuer="0",result="ok"}'
-    before = gateway.metrics()[fetches]
-    private = serialization.load_pem_private_key(own_issuer.key()[2].encode(), None)
-    for n in range(8):
-        with Api(gateway) as api:
-            for i in range(40):
-                kid = "unknown-%d-%d" % (n, i)
-                token = jwt.encode(own_issuer.claims(), private, "RS256", headers={"kid": kid})
-                assert api.get("/v1/me", token=token).status_code == 401
-    assert gateway.metrics()[fetches] - before <= 1
-    with Api(gateway, own_issuer.token()) as api:
-        assert api.get("/v1/me").status_code == 200
-
-
-def test_without_keys_nobody_comes_in_and_it_heals(start, own_issuer):
-    """A1: 503 keys-unavailable, neither 401 nor access, until the issuer answers."""
-    token, forged = own_issuer.token("admin"), "eyJhbGciOiJub25lIn0.eyJ4IjoxfQ."
-    own_issuer.stop()
-    gateway = start(until="live", auth={"issuers": [own_issuer.yaml()]})
-    eventually(lambda: gateway.unready_reasons() == ["keys"], what="only the keys are missing")
-    with Api(gateway, token) as api:
-        answer = api.get("/v1/products")
-        assert_problem(answer, 503, "keys-unavailable")
-        assert answer.headers["retry-after"] and answer.elapsed.total_seconds() < 1
-        assert_problem(api.get("/v1/me", token=None), 401, "token-missing")
-        assert api.get("/v1/me", token=forged).status_code == 401
-        own_issuer.start()
-        eventually(gateway.is_ready, 20, what="/readyz is 200 by itself")
-        eventually(lambda: api.get("/v1/products?limit=1").status_code == 200, 1,
-                   what="this connection's worker has the keys too")
-    assert gateway.events("keys_fetch_failed")
-
-
-def test_known_keys_serve_on_when_the_issuer_goes(start, own_issuer):
-    """A1: also for tokens that were never seen before."""
-    gateway = start(auth={"issuers": [own_issuer.yaml()]})
-    own_issuer.stop()
-    for name in ("ana", "ben", "cem", "dora"):
-        with Api(gateway, own_issuer.token(username=name)) as api:
-            assert api.get("/v1/me").json()["username"] == name
-    assert gateway.is_ready()
-
-
-def test_keys_from_a_file(start, own_issuer, work):
-    path = os.path.join(work, "jwks.json")
-    with open(path, "w", encoding="ascii") as f:
-        f.write(own_issuer.jwks())
-    entry = {k: v for k, v in own_issuer.yaml().items() if k != "jwksUri"}
-    own_issuer.stop()
-    gateway = start(auth={"issuers": [{**entry, "jwksFile": path}]})
-    with Api(gateway, own_issuer.token()) as api:
-        assert api.get("/v1/me").status_code == 200
-
-
-def test_two_issuers_do_not_sign_for_each_other(start, issuer, own_issuer):
-    """A5: a key belongs to its issuer."""
-    gateway = start(auth={"issuers": [issuer.yaml(), own_issuer.yaml()]})
-    kid, algorithm, pem = own_issuer.key()
-    with Api(gateway) as api:
-        eventually(lambda: {api.get("/v1/me", token=one.token()).status_code
-                            for one in (issuer, own_issuer)} == {200}, what="both issuers' keys")
-        crossed = jwt.encode(issuer.claims(), pem, algorithm, headers={"kid": kid})
-        refused(api, crossed)

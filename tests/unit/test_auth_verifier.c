@@ -190,6 +190,7 @@ static void test_es256_of_another_issuer(void **state)
     struct tw_auth_result result = check_bytes(tw_str_of(token), NOW);
     assert_int_equal(result.status, TW_OK);
     expect_text(result.principal->username, "");
+    expect_text(result.principal->client_id, "pos-api");
     expect_text(result.principal->store, "");
     assert_int_equal(result.principal->roles, 0);
     tw_principal_unref(result.principal);

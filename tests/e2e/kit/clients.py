@@ -96,6 +96,13 @@ def assert_problem(answer, status=None, code=None):
 # ---- raw HTTP/1 -----------------------------------------------------------------------------------
 
 
+def challenge(answer):
+    """The parameters of a Bearer challenge (RFC 6750 §3)."""
+    scheme, _, rest = answer.headers["www-authenticate"].partition(" ")
+    assert scheme == "Bearer"
+    return {k: v.strip('"') for k, v in (p.split("=", 1) for p in rest.split(", "))}
+
+
 class RawAnswer:
     def __init__(self, status, headers, body):
         self.status_code, self.headers, self.content = status, headers, body
