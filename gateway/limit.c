@@ -4,9 +4,10 @@
 // changed only as one 16-byte word (cmpxchg16b, casp): no time is ever written under a tag that it
 // was not meant for. The state is a time and a bit: an entry is claimed for a key first, without a
 // charge, and settled with the first charge. Nobody waits for anybody; all accesses are
-// sequentially consistent, which "before" below means. Every change raises an entry's time (but the
-// cut after a change of rule), so a compare-and-swap that succeeds proves that nothing happened in
-// between.
+// sequentially consistent, which "before" below means. Every change raises an entry's time, so a
+// swap that succeeds proves that nothing happened in between. (A cut after a change of rule lowers
+// it: then the entry would have to come back to the same 63-bit time while one caller stands
+// still.)
 //
 // 1. A key has at most one settled entry. An entry e becomes settled only by a process that saw it
 //    claimed and after that saw every other entry of the set not to be the key's, or made it so
@@ -51,7 +52,6 @@
 #define TIME(state)   ((state) >> 1)
 #define CLAIMED(time) ((time) << 1)
 #define AT_REST(time) ((time) << 1 | SETTLED)
-#define LINE          __attribute__((aligned(64)))
 
 struct pair {
     uint64_t tag, state;
@@ -76,8 +76,8 @@ struct tw_limit_table {
     _Atomic uint64_t *owing;  // [set]: when all who met this set full owe nothing any more
     _Atomic uint64_t *shared; // [shard][policy]: times of the shared buckets; sets share a shard
     unsigned char hash_keys[TW_LIMIT_POLICIES_MAX][TW_SIPHASH_KEY_BYTES]; // keeps policies apart
-    _Atomic uint64_t overflows LINE;
-} LINE;
+    _Atomic uint64_t overflows; // beside the keys of the last policies, which few have
+};
 
 // One question, in units.
 struct ask {

@@ -10,11 +10,12 @@
 // nothing to clean up. A key at rest is the same as one never seen, and only such keys are evicted;
 // where a set is full of others, newcomers share one bucket (tw_limit_overflows).
 //
-// Guarantees, proved in limit.c. For each key, over all processes and in the times that callers
-// pass: never more than burst at once and rate after it; exactly that much for a key that has its
-// entry; less for one that shares. Callers whose now_us is late (read, then not scheduled) get what
-// was due then. Only when a key at rest was evicted behind the back of a caller that is s late can
-// it gain what s is worth, and nothing else.
+// Guarantees, proved in limit.c and tried in tests/unit/test_limit_steps.c. For each key, over all
+// processes and in the times that callers pass: never more than the burst at once and the rate
+// after it; exactly that much for a key that has its entry, less for one that shares or has shared.
+// It holds for callers whose now_us is late (read, then not scheduled), with two exceptions: a key
+// whose entry was evicted at rest behind the back of a caller that is s late can gain what s is
+// worth, and one that is ten seconds late or more may cut a debt (tw_limit_take).
 //
 // Runs in: master (makes), worker (everything else).
 
@@ -29,9 +30,9 @@
 // retry_after_us of what will never be allowed.
 #define TW_LIMIT_NEVER UINT64_MAX
 
-// Times inside are in 1/5040 µs: then every interval is exact whose rate per second is a product of
-// a million's divisors and of 2 to 10 (100000/s, 7/s, 60/s, 1/day …). Others are rounded up:
-// stricter by less than rate / 5.04e9 of itself.
+// Times inside are in 1/5040 µs: intervals are exact for each rate per second that divides 5.04e9
+// (100000/s, 60/s, 7/s, 1/day …). Others are rounded up, stricter by less than one in 5.04e9 /
+// rate.
 #define TW_LIMIT_UNITS_PER_US 5040
 
 // Made by tw_limit_rule_make. A plain value that may be copied.
@@ -57,18 +58,21 @@ struct tw_limit_table;
 TW_MUST_USE bool tw_limit_rule_make(uint64_t rate, uint64_t period_us, uint64_t burst,
                                     struct tw_limit_rule *rule);
 
-// Room for at least `entries` keys, 16 bytes each, rounded up to a power of two. NULL when
-// `entries` is 0 or above 2^32, or memory or random bytes are refused. Lives as long as the
-// processes.
+// Room for at least `entries` keys, 17 bytes each, rounded up to a power of two, and at most 512
+// KiB for shared buckets; pages are taken from the system when first used. Keys not at rest fill
+// sets of eight by chance: with `entries` eight times as many as they are, one set in a million is
+// too small, with four times one in 4000, with twice one in 50. NULL when `entries` is 0 or above
+// 2^32, or memory or random bytes are refused. Lives as long as the processes.
 TW_MUST_USE struct tw_limit_table *tw_limit_table_new(size_t entries);
 
 // Size of the mapping in bytes; it never changes.
 size_t tw_limit_table_bytes(const struct tw_limit_table *table);
 
 // Takes `cost` from what the key may do under this policy. `key` is any bytes (n may be 0), read
-// before this returns and not kept: a keyed 64-bit hash stands for it. now_us is tw_now_us. A
-// refused take changes nothing; cost 0 is allowed and costs nothing; cost above burst is never
-// allowed. Nor is anything after 29 years of tw_now_us.
+// before this returns and not kept: a keyed 64-bit hash stands for it. `now_us` is tw_now_us. A
+// refused take leaves the key as it was; cost 0 is allowed and costs nothing; cost above the burst
+// is never allowed, nor is anything after 29 years of tw_now_us. Never fails otherwise, never
+// waits.
 //
 // Another rule for the same policy goes on with the same state. A debt that the rule in hand would
 // not have allowed, by more than ten seconds, is cut down to its whole burst: nobody waits longer
