@@ -108,6 +108,32 @@ static void test_colliding_hashes(void **state)
     tw_token_cache_free(cache);
 }
 
+// Only a token's end is hashed, so any number of bytes before it may differ under one hash.
+static void test_colliding_ends(void **state)
+{
+    (void)state;
+    enum { TOKENS = 100, LENGTH = 1000 };
+    char token[LENGTH + 1];
+    struct tw_token_cache *cache = new_cache(TOKENS, 1 << 20);
+    memset(token, 'x', LENGTH);
+    token[LENGTH] = 0;
+    for (int i = 0; i < TOKENS; i++) {
+        token[i] = 'y';
+        assert_false(finds(cache, token));
+        put(cache, token, &forever);
+        token[i] = 'x';
+    }
+    assert_false(finds(cache, token));
+    for (int i = 0; i < TOKENS; i++) {
+        token[i] = 'y';
+        assert_true(finds(cache, token));
+        assert_false(finds(cache, token + 1));
+        token[i] = 'x';
+    }
+    assert_int_equal(tw_token_cache_stats(cache).entries, TOKENS);
+    tw_token_cache_free(cache);
+}
+
 static void test_life(void **state)
 {
     (void)state;
@@ -306,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_siphash),
         cmocka_unit_test(test_exact_bytes),
         cmocka_unit_test(test_colliding_hashes),
+        cmocka_unit_test(test_colliding_ends),
         cmocka_unit_test(test_life),
         cmocka_unit_test(test_generation),
         cmocka_unit_test(test_put_replaces),
