@@ -235,18 +235,30 @@ static void on_discovery(void *arg, const struct tw_http_get_answer *answer)
     get(source, uri, on_keys);
 }
 
+// A key id is answered fastest where the keys were the last time, unless that was too long ago: a
+// flood of unknown key ids must not put the question off for ever. With the discovery document
+// failing they take turns.
+static bool needs_discovery(const struct source *source, bool for_kid, uint64_t now_us)
+{
+    if (!source->issuer->discovery_uri)
+        return false;
+    bool known = source->found_uri && !source->found_fails;
+    return !for_kid || !known || (now_us >= source->discovery_us && source->backoff_ms == 0);
+}
+
 static void on_due(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     struct source *source = arg;
     const struct tw_issuer *issuer = source->issuer;
-    bool for_kid = source->due_for_kid, known = source->found_uri && !source->found_fails;
+    uint64_t now_us = tw_now_us();
+    bool for_kid = source->due_for_kid;
     source->due_for_kid = false;
     if (for_kid)
-        source->last_kid_us = tw_now_us();
-    source->deadline_us = tw_now_us() + source->owner->config->auth_jwks_timeout_ms * 1000;
-    if (issuer->discovery_uri && !(for_kid && known))
+        source->last_kid_us = now_us;
+    source->deadline_us = now_us + source->owner->config->auth_jwks_timeout_ms * 1000;
+    if (needs_discovery(source, for_kid, now_us))
         get(source, issuer->discovery_uri, on_discovery);
     else
         get(source, issuer->jwks_uri ? issuer->jwks_uri : source->found_uri, on_keys);

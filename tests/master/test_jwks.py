@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """FAULTS A1 to A4 as far as they are the master's: who is asked when, and what gets published."""
 
+import json
 import ssl
 import time
 
@@ -179,15 +180,130 @@ def test_refresh_is_planned_with_jitter_and_heeds_max_age(start, issuer):
     assert all(0.88 < gap < 1.2 for gap in gaps), gaps
 
 
-def test_stale_keys_are_reported_once_and_serve_on(start, issuer):
-    g = start(more(issuer, min_refetch="1s", max_stale="10s", refresh="10s"), workers=1)
+def test_stale_keys_are_withdrawn_when_due_and_come_back(start, issuer):
+    g = start(more(issuer, min_refetch="1s", max_stale="2s", refresh="1s"), workers=1)
     assert eventually(lambda: published(g)[0] == 1)
     issuer.answer = lambda h: issuer.send(h, 500, b"")
-    assert eventually(lambda: g.events("keys_stale"), 16, 0.2)
-    time.sleep(3)
-    assert len(g.events("keys_stale")) == 1
-    assert g.events("keys_stale")[0]["level"] == "error"
+    begin = time.monotonic() - g.metrics()['tillway_jwks_age_seconds{issuer="0"}']
+    while time.monotonic() - begin < 1.9:
+        assert published(g) == (1, issuer.document), "they serve until then"
+        time.sleep(0.02)
+    assert eventually(lambda: published(g) == (2, b""), 2)
+    assert time.monotonic() - begin < 2.3
+    assert g.events("keys_withdrawn")[0]["level"] == "error"
+    issuer.answer = issuer.good
+    assert eventually(lambda: published(g) == (3, issuer.document)), "the same text once more"
+    assert len(g.events("keys_withdrawn")) == 1
+
+
+def test_keys_in_use_get_a_last_try(start, issuer):
+    """However long max-age and the pauses are."""
+    issuer.answer = lambda h: issuer.good(h, [("Cache-Control", "max-age=3600")])
+    g = start(more(issuer, min_refetch="1s", max_stale="2s", refresh="2s"), workers=1)
+    assert eventually(lambda: len(issuer.asked) >= 3, 6)
+    assert not g.events("keys_withdrawn") and published(g) == (1, issuer.document)
+
+
+def test_a_slow_fetch_does_not_put_off_the_withdrawal(start, issuer):
+    g = start(more(issuer, min_refetch="1s", max_stale="2s", refresh="1s", timeout="10s"), workers=1)
+    assert eventually(lambda: published(g)[0] == 1)
+    issuer.answer = lambda h: time.sleep(5)
+    begin = time.monotonic() - g.metrics()['tillway_jwks_age_seconds{issuer="0"}']
+    assert eventually(lambda: published(g) == (2, b""), 4)
+    assert 1.9 < time.monotonic() - begin < 2.4
+
+
+@pytest.mark.parametrize("cache_control, age, refresh, low, high", [
+    ("no-store", None, "1h", 1.0, 1.1), ('private, Max-Age="2"', None, "1h", 1.8, 2.2),
+    ("max-age=3600", "3598", "1h", 1.8, 2.2), ("max-age=3600", None, "2s", 1.8, 2.0),
+    ("s-maxage=1", None, "2s", 1.8, 2.0)])
+def test_cache_control_within_its_bounds(start, issuer, cache_control, age, refresh, low, high):
+    headers = [("Cache-Control", cache_control)] + ([("Age", age)] if age else [])
+    issuer.answer = lambda h: issuer.good(h, headers)
+    start(more(issuer, min_refetch="1s", refresh=refresh), workers=1)
+    assert eventually(lambda: len(issuer.asked) >= 2)
+    assert low - 0.02 < issuer.asked[1] - issuer.asked[0] < high + 0.2
+
+
+# Discovery
+
+class Discovered:
+    """Answers the discovery document and the keys, both at `delay_s` after the question."""
+
+    def __init__(self, issuer, delay_s=0.0):
+        self.issuer, self.delay_s = issuer, delay_s
+        self.paths = []
+        self.name = issuer.uri.rsplit("/", 1)[0]
+        self.jwks_path = "/keys.json"
+        issuer.answer = self.answer
+
+    def answer(self, handler):
+        self.paths.append(handler.path)
+        time.sleep(self.delay_s)
+        if handler.path == "/.well-known/openid-configuration":
+            body = json.dumps({"issuer": self.name, "jwks_uri": self.name + self.jwks_path})
+            self.issuer.send(handler, 200, body.encode())
+        elif handler.path == self.jwks_path:
+            self.issuer.good(handler)
+        else:
+            self.issuer.send(handler, 404, b"")
+
+    def yaml(self, **jwks):
+        return ("auth:\n  issuers:\n    - {issuer: '%s', audience: [tills]}\n  jwks: {%s}\n" % (
+            self.name, ", ".join("%s: %s" % item for item in jwks.items())))
+
+
+DISCOVERY, KEYS = "/.well-known/openid-configuration", "/keys.json"
+
+
+def test_discovery_comes_before_each_timed_fetch(start, issuer):
+    found = Discovered(issuer)
+    g = start(found.yaml(min_refetch="1s", refresh="1s"), workers=1)
+    assert eventually(lambda: len(found.paths) >= 4)
+    assert found.paths[:4] == [DISCOVERY, KEYS] * 2
     assert published(g) == (1, issuer.document)
+
+
+def test_one_deadline_holds_for_discovery_and_keys(start, issuer):
+    found = Discovered(issuer, delay_s=0.7)
+    g = start(found.yaml(timeout="1s"), workers=1)
+    assert eventually(lambda: failures(g))
+    assert "/keys.json: timed out" in failures(g)[0]
+    assert published(g) == (0, b"")
+
+
+def test_unknown_kids_ask_where_the_keys_were_but_not_for_ever(start, issuer):
+    found = Discovered(issuer)
+    g = start(found.yaml(min_refetch="1s", refresh="3s"), workers=1)
+    assert eventually(lambda: published(g)[0] == 1)
+    begin = time.monotonic()
+    while time.monotonic() - begin < 4:
+        g.command("kid 0 10")
+        time.sleep(0.02)
+    assert found.paths[:4] == [DISCOVERY, KEYS, KEYS, KEYS]
+    assert found.paths.count(DISCOVERY) == 2, "kids must not put off the next question"
+
+
+def test_new_keys_are_found_while_the_discovery_document_is_down(start, issuer):
+    found = Discovered(issuer)
+    g = start(found.yaml(min_refetch="1s", refresh="1s"), workers=1)
+    assert eventually(lambda: published(g)[0] == 1)
+    found.name += "/somebody-else"
+    assert eventually(lambda: failures(g))
+    issuer.document = key_set("k2")
+    assert eventually(lambda: g.command("kid 0 1") and published(g) == (2, issuer.document), 4)
+
+
+def test_keys_gone_from_where_they_were_are_discovered_again(start, issuer):
+    found = Discovered(issuer)
+    g = start(found.yaml(min_refetch="1s"), workers=1)
+    assert eventually(lambda: published(g)[0] == 1)
+    found.jwks_path, issuer.document = "/moved.json", key_set("k2")
+    g.command("kid 0 1")
+    assert eventually(lambda: published(g) == (2, issuer.document))
+    assert found.paths[2:] == [KEYS, DISCOVERY, "/moved.json"]
+    assert [line["message"].rsplit(" ", 1)[1] for line in g.events("keys_discovered")] == [
+        found.name + KEYS, found.name + "/moved.json"]
 
 
 # TLS

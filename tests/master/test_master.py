@@ -285,6 +285,81 @@ def test_bad_key_file_is_told(tmp_path, file_issuer):
     assert code == 1 and "larger than 256 KiB" in error
 
 
+# Files (slot 1, behind the only issuer's, is the deny list)
+
+DENY_SLOT = 1
+
+
+def with_deny_file(file_issuer, path):
+    return file_issuer + "  deny_file: '%s'\n" % path
+
+
+def document(g, slot):
+    generation, _, text = g.command("keys %d" % slot).partition(" ")
+    return int(generation), text
+
+
+def test_files_are_published_when_they_change(start, tmp_path, file_issuer, key_document):
+    deny = tmp_path / "deny"
+    deny.write_text("jti one\n")
+    g = start(with_deny_file(file_issuer, deny), workers=1)
+    assert document(g, 0) == (1, key_document.decode())
+    assert document(g, DENY_SLOT) == (1, "jti one")
+    deny.write_text("jti one\njti two\n")  # in place
+    assert eventually(lambda: document(g, DENY_SLOT) == (2, "jti one\njti two"), 2.5)
+    os.utime(deny)  # touched, and still the same
+    deny.chmod(0o600)
+    time.sleep(2.2)
+    assert document(g, DENY_SLOT)[0] == 2 and document(g, 0)[0] == 1
+
+
+def test_a_change_of_the_same_length_a_moment_later_is_seen(start, tmp_path, file_issuer):
+    """The clock of the file system may be too coarse to tell the two apart."""
+    deny = tmp_path / "deny"
+    deny.write_text("jti one\n")
+    g = start(with_deny_file(file_issuer, deny), workers=1)
+    for i in range(3):
+        before = deny.stat()
+        deny.write_text("jti %03d\n" % i)
+        os.utime(deny, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert eventually(lambda: document(g, DENY_SLOT)[1] == "jti %03d" % i, 2.5)
+
+
+def test_a_file_written_slowly_is_refused_in_one_line(start, tmp_path, file_issuer, key_document):
+    """Half of it is no key set; each second there is more, and at last all."""
+    path = tmp_path / "jwks.json"
+    g = start(file_issuer, workers=1)
+    whole = key_document + b" "
+    with open(path, "wb") as f:
+        for part in (whole[:40], whole[40:80], whole[80:]):
+            f.write(part)
+            f.flush()
+            end = time.monotonic() + 1.2
+            while time.monotonic() < end:
+                assert document(g, 0)[0] in (1, 2)
+                time.sleep(0.05)
+    assert eventually(lambda: document(g, 0)[0] == 2)
+    assert len(g.events("file_refused")) == 1
+    assert len(g.events("file_usable")) == 1
+    assert g.metrics()["tillway_auth_files_refused_total"] == 1
+
+
+def test_a_fifo_blocks_nobody(start, tmp_path, file_issuer):
+    path = tmp_path / "jwks.json"
+    g = start(file_issuer, workers=1)
+    path.unlink()
+    os.mkfifo(path)
+    assert eventually(lambda: g.events("file_refused"))
+    assert "not a regular file" in g.events("file_refused")[0]["message"]
+    assert g.get("/livez")[0] == 200
+
+
+def test_bad_deny_file_is_told(tmp_path, file_issuer):
+    (tmp_path / "deny").write_text("jti a\nnobody\n")
+    code, error = failed_start(tmp_path, with_deny_file(file_issuer, tmp_path / "deny"))
+    assert code == 1 and "auth.deny_file" in error and "line 2" in error and error.count("\n") == 1
+
+
 # Readiness
 
 def test_readiness_follows_the_workers_bits(start):
