@@ -11,7 +11,10 @@ TILLWAY_H2O_HELLO (patched) and TILLWAY_H2O_HELLO_UNPATCHED."""
 import json
 import os
 import socket
+import ssl
+import subprocess
 import sys
+import tempfile
 import time
 
 import defect_abort
@@ -257,6 +260,44 @@ def head_limit_patched():
             assert head[0] == "HTTP/1.1 " + status, "%d bytes: %r" % (length, head)
         return "a head of %d bytes is served, %d are not; %s" % (
             HEAD_MAX - 100, HEAD_MAX + 1, assert_idle(server))
+
+
+# --- the alert of a failed handshake -----------------------------------------------
+
+def alert_for_tls12(which):
+    """What a client of TLS 1.2 hears from a server that speaks 1.3 only; and the server's state."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    with tempfile.TemporaryDirectory() as directory:
+        pem = os.path.join(directory, "hello.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost",
+                        "-keyout", pem, "-out", pem + ".cert"], check=True, capture_output=True)
+        with open(pem, "a", encoding="ascii") as out, open(pem + ".cert", encoding="ascii") as cert:
+            out.write(cert.read())
+        with start(which, env={"HELLO_PEM": pem}) as server:
+            for client.maximum_version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
+                try:
+                    with socket.create_connection((server.host, server.port), timeout=5) as sock:
+                        version = client.wrap_socket(sock).version()
+                        assert version == "TLSv1.3", version
+                except OSError as e:  # ssl.SSLError is one
+                    heard = str(e)
+            return heard, assert_idle(server)
+
+
+@case(needs=UNPATCHED)
+def alert_unpatched():
+    heard, idle = alert_for_tls12(UNPATCHED)
+    assert "EOF" in heard or "reset" in heard, heard
+    return "%s; %s" % (heard, idle)
+
+
+@case(needs=PATCHED)
+def alert_patched():
+    heard, idle = alert_for_tls12(PATCHED)
+    assert "alert protocol version" in heard, heard
+    return "%s; %s" % (heard, idle)
 
 
 def main():

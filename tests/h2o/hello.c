@@ -10,7 +10,8 @@
 // body of N bytes (HTTP/1.1, h2c by prior knowledge and by upgrade). SIGUSR1
 // begins h2o's graceful shutdown; the process stays, so that one can see what
 // it does. ENTITY_MAX_BYTES sets max_request_entity_size. Every response has
-// "x-filtered: 1" from a filter. It dies with its parent.
+// "x-filtered: 1" from a filter. With HELLO_PEM, a file with a certificate and
+// its key, it speaks TLS 1.3 only. It dies with its parent.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -130,6 +131,17 @@ static void setup_h2o(h2o_loop_t *loop, size_t entity_max_bytes)
     hello.accept.hosts = hello.conf.hosts;
 }
 
+static void setup_tls(const char *pem)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+    if (ctx == NULL || SSL_CTX_use_certificate_chain_file(ctx, pem) != 1 ||
+        SSL_CTX_use_PrivateKey_file(ctx, pem, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1)
+        die(pem);
+    hello.accept.ssl_ctx = ctx;
+}
+
 // 1..BYTES_MAX, or 0
 static size_t bytes_of(const char *text)
 {
@@ -161,6 +173,8 @@ int main(int argc, char **argv)
 
     loop = h2o_evloop_create();
     setup_h2o(loop, entity_max_bytes);
+    if (getenv("HELLO_PEM") != NULL)
+        setup_tls(getenv("HELLO_PEM"));
 
     fd = listen_loopback(&port);
     h2o_socket_read_start(h2o_evloop_socket_create(loop, fd, H2O_SOCKET_FLAG_DONT_READ), on_accept);
