@@ -192,6 +192,15 @@ def test_a_bad_certificate_is_refused_in_the_handshake(mtls, pki, ca, listener, 
     assert line.startswith("127.0.0.1: ") and re.search(wanted, line), line
 
 
+def test_the_client_hears_why(mtls, pki, ca):
+    """By an alert of TLS (patch 007 of deps/h2o), so that a till can say more than "closed"."""
+    expired, _ = bad_certificates(pki)["expired"]
+    for version in VERSIONS:
+        assert "alert certificate expired" in refused(mtls.ports["optional"],
+                                                      context(ca, expired, version))
+    assert "alert certificate required" in refused(mtls.ports["required"], context(ca))
+
+
 def test_a_certificate_for_any_purpose_is_taken(mtls, pki, ca):
     """RFC 5280 4.2.1.12: without the extension there is no limit."""
     for extended in (None, (SERVER_AUTH, CLIENT_AUTH)):
