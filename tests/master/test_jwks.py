@@ -213,18 +213,6 @@ def test_a_slow_fetch_does_not_put_off_the_withdrawal(start, issuer):
     assert 1.9 < time.monotonic() - begin < 2.4
 
 
-@pytest.mark.parametrize("cache_control, age, refresh, low, high", [
-    ("no-store", None, "1h", 1.0, 1.1), ('private, Max-Age="2"', None, "1h", 1.8, 2.2),
-    ("max-age=3600", "3598", "1h", 1.8, 2.2), ("max-age=3600", None, "2s", 1.8, 2.0),
-    ("s-maxage=1", None, "2s", 1.8, 2.0)])
-def test_cache_control_within_its_bounds(start, issuer, cache_control, age, refresh, low, high):
-    headers = [("Cache-Control", cache_control)] + ([("Age", age)] if age else [])
-    issuer.answer = lambda h: issuer.good(h, headers)
-    start(more(issuer, min_refetch="1s", refresh=refresh), workers=1)
-    assert eventually(lambda: len(issuer.asked) >= 2)
-    assert low - 0.02 < issuer.asked[1] - issuer.asked[0] < high + 0.2
-
-
 # Discovery
 
 class Discovered:

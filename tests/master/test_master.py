@@ -344,16 +344,6 @@ def test_a_file_written_slowly_is_refused_in_one_line(start, tmp_path, file_issu
     assert g.metrics()["tillway_auth_files_refused_total"] == 1
 
 
-def test_a_fifo_blocks_nobody(start, tmp_path, file_issuer):
-    path = tmp_path / "jwks.json"
-    g = start(file_issuer, workers=1)
-    path.unlink()
-    os.mkfifo(path)
-    assert eventually(lambda: g.events("file_refused"))
-    assert "not a regular file" in g.events("file_refused")[0]["message"]
-    assert g.get("/livez")[0] == 200
-
-
 def test_bad_deny_file_is_told(tmp_path, file_issuer):
     (tmp_path / "deny").write_text("jti a\nnobody\n")
     code, error = failed_start(tmp_path, with_deny_file(file_issuer, tmp_path / "deny"))
