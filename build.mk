@@ -19,7 +19,7 @@ endif
 # ccache when it is there: a clean build then takes seconds.
 CC := $(shell command -v ccache) $(or $(COMPILER),gcc)
 
-PACKAGES := libpq libevent libevent_openssl jansson yaml-0.1 libssl libcrypto
+PACKAGES := libpq libevent libevent_openssl jansson yaml-0.1 libjwt libssl libcrypto
 CFLAGS := -std=gnu11 -g -fno-omit-frame-pointer $(HARDENING) $(WARNINGS) \
     -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES)) $(EXTRA_CFLAGS)
 LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
@@ -32,7 +32,7 @@ include $(BUILD)/h2o/flags.mk
 endif
 
 GENERATED := $(BUILD)/gen/statements.h $(BUILD)/gen/statements.c $(BUILD)/gen/migrations.c
-SOURCES := $(wildcard gateway/*.c auth/*.c config/*.c handlers/*.c)
+SOURCES := $(wildcard gateway/*.c auth/*.c config/*.c handlers/*.c mint/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/statements.o $(BUILD)/obj/gen/migrations.o
 LIBRARY_OBJECTS := $(filter-out $(BUILD)/obj/gateway/main.o,$(OBJECTS))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -90,9 +90,14 @@ $(HARNESS): tests/master/harness.c $(BUILD)/libtillway.a
 	@echo "  CC $<"
 	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ $(LIBS)
 
+# What a token costs (bench/identity.sh).
+$(BUILD)/bench-verifier: bench/verifier.c $(BUILD)/libtillway.a
+	@echo "  CC $<"
+	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ $(LIBS)
+
 # For tests/lint: how each source is compiled.
 .PHONY: print-cflags
 print-cflags:
 	@printf '%s\n' '$(CFLAGS) $(H2O_CFLAGS)'
 
--include $(OBJECTS:.o=.d) $(HARNESS).d $(addsuffix .d,$(UNIT))
+-include $(OBJECTS:.o=.d) $(HARNESS).d $(BUILD)/bench-verifier.d $(addsuffix .d,$(UNIT))

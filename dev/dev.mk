@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The development environment; included by the top-level Makefile. See dev/README.md.
 
-ISSUER_SOURCES := $(wildcard dev/issuer/*.c)
+ISSUER_SOURCES := $(wildcard dev/issuer/*.c mint/*.c)
 ISSUER_CFLAGS := -std=gnu11 -O2 -g -I. -Wall -Wextra -Wshadow -Wstrict-prototypes \
     -Wmissing-prototypes -Wcast-qual -Wpointer-arith -Wvla -Wformat=2 -Wwrite-strings -Wundef \
     -Werror -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
@@ -9,9 +9,9 @@ ISSUER_PACKAGES := libevent jansson libjwt libcrypto
 
 .PHONY: run dev-up dev-down token dev-programs
 
-# It stands alone: nothing of the gateway is linked in. pkg-config is asked only when it is built,
-# because this file is also read where nothing is installed yet.
-build/tillway-issuer: $(ISSUER_SOURCES) $(wildcard dev/issuer/*.h) dev/dev.mk
+# It shares mint/ with the gateway's command line, and nothing with what judges tokens. pkg-config is
+# asked only when it is built, because this file is also read where nothing is installed yet.
+build/tillway-issuer: $(ISSUER_SOURCES) $(wildcard dev/issuer/*.h mint/*.h) gateway/base.h dev/dev.mk
 	@mkdir -p $(@D)
 	@echo "  CC dev/issuer"
 	@$(CC) $(ISSUER_CFLAGS) $$(pkg-config --cflags $(ISSUER_PACKAGES)) $(ISSUER_SOURCES) -o $@ -pie \

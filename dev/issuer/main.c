@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // tillway-issuer: a Cognito-shaped token issuer for development and tests. Here: its command line.
 //
-//   main -> serve, token -> store -> key -> base      (each .h says what it is for)
+//   main -> serve -> store -> key -> base, mint/      (each .h says what it is for)
 //
 // Not for production: private keys lie unencrypted on disk and anybody who reaches the port may
-// rotate them. It shares no code with the gateway on purpose, so that a mistake in one of the two
-// does not hide in the other. Token shapes: Amazon Cognito user pools; key ids: RFC 7638.
+// rotate them. It shares mint/ with `tillway token`, and no code with what judges tokens (auth/) on
+// purpose, so that a mistake in one of the two does not hide in the other. Token shapes: Amazon
+// Cognito user pools; key ids: RFC 7638.
 
 #include <errno.h>
 #include <getopt.h>
@@ -15,9 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dev/issuer/key.h"
 #include "dev/issuer/serve.h"
 #include "dev/issuer/store.h"
-#include "dev/issuer/token.h"
+#include "mint/token.h"
 
 static const char usage_text[] =
     "usage: tillway-issuer init DIR [--alg RS256|ES256]\n"
@@ -147,7 +149,7 @@ static void print_token(const struct options *o, long ttl_s)
     const json_t *key = store_find(keys, kid, o->alg);
     if (!key)
         die("no such key in %s", o->dir);
-    const struct token_wish wish = {
+    const struct tw_mint_wish wish = {
         .issuer = o->issuer ? o->issuer : store_issuer(o->dir, url),
         .use = o->use,
         .client = o->client,
@@ -158,10 +160,15 @@ static void print_token(const struct options *o, long ttl_s)
         .claims = o->claims,
         .ttl_s = ttl_s,
     };
-    char *token = token_make(key, &wish);
-    if (!token || puts(token) < 0)
-        die("cannot sign");
+    char err[256] = "cannot sign";
+    struct tw_mint_key *opened = key_open(key);
+    char *token = opened ? tw_mint_token(opened, &wish, err, sizeof(err)) : NULL;
+    if (!token)
+        die("%s", err);
+    if (puts(token) < 0)
+        die("cannot print the token");
     free(token);
+    tw_mint_key_free(opened);
     json_decref(keys);
 }
 
