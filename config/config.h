@@ -13,6 +13,7 @@
 #ifndef TW_CONFIG_H
 #define TW_CONFIG_H
 
+#include "config/network.h"
 #include "config/role.h"
 #include "gateway/base.h"
 
@@ -49,6 +50,7 @@ struct tw_texts {
 struct tw_listen {
     const char *address;         // numeric IPv4 or IPv6, without brackets
     uint16_t port;               // 0: the kernel chooses
+    bool proxy_protocol;         // the first bytes of a connection are a PROXY header
     const char *tls_certificate; // PEM files; both are NULL for plain HTTP
     const char *tls_key;
     const char *tls_client_ca;     // PEM file: certificates of clients are asked for; or NULL
@@ -118,6 +120,8 @@ struct tw_config {
     size_t n_route_access;
     const struct tw_certificate_roles *certificate_roles;
     size_t n_certificate_roles;
+    const struct tw_network *trusted_proxies;
+    size_t n_trusted_proxies;
     struct tw_texts cors_origins; // "https://till.example.com", or only "*"
 
     const char *const *origins; // per line of options.def: "prod.yaml:12", "TILLWAY_X", "default"
@@ -144,6 +148,9 @@ void tw_config_print(const struct tw_config *config, FILE *out);
 // ", " ("" when there are none; cut at `size`). Returns how many there are.
 size_t tw_config_restart_keys(const struct tw_config *before, const struct tw_config *after,
                               char *out, size_t size);
+
+// A duration as options have it ("1h30m") in milliseconds; false when it is none or too long.
+TW_MUST_USE bool tw_config_duration_ms(struct tw_str text, uint64_t *out);
 
 // Why keys must not be fetched from here ("must be https; ..."), or NULL when they may: https, or
 // http on a loopback address; a host; no user, no fragment.

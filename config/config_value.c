@@ -86,6 +86,11 @@ static enum parsed parse_duration(struct tw_str text, uint64_t *out)
     return result;
 }
 
+bool tw_config_duration_ms(struct tw_str text, uint64_t *out)
+{
+    return parse_duration(text, out) == PARSED;
+}
+
 static enum parsed parse_size(struct tw_str text, uint64_t *out)
 {
     enum parsed number = take_number(&text, out);

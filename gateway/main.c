@@ -12,6 +12,7 @@
 #include "gateway/heritage.h"
 #include "gateway/reference.h"
 #include "gateway/tls.h"
+#include "gateway/token_command.h"
 #include "gateway/version.h"
 #include "handlers/routes.h"
 
@@ -21,6 +22,7 @@ static const char usage[] =
     "usage: tillway [-t] [-c FILE]...        run the gateway in the foreground; -t: only check\n"
     "       tillway migrate [-c FILE]...     bring the database schema up to date\n"
     "       tillway routes                   list the routes, with the role that each asks for\n"
+    "       tillway token --help             sign a token by a key of your own\n"
     "       tillway options|errors|metrics   print that reference as Markdown\n"
     "       tillway version | help\n"
     "Every option can also come from the environment: db.url is TILLWAY_DB_URL, or\n"
@@ -140,6 +142,8 @@ int main(int argc, char **argv)
     struct arguments arguments;
     json_set_alloc_funcs(alloc_or_abort, free);
     json_object_seed(0); // random, once, before workers are forked
+    if (argc > 1 && strcmp(argv[1], "token") == 0) // it has options of its own
+        return tw_token_command(argc, argv);
     if (!parse_arguments(argc, argv, &arguments)) {
         (void)fputs(usage, stderr);
         return 2;
