@@ -58,7 +58,7 @@ tidy() {
     local flags
     flags=$(make -s -f build.mk print-cflags) || return 1
     # shellcheck disable=SC2086  # flags are words
-    tracked 'gateway/*.c' 'handlers/*.c' 'auth/*.c' 'config/*.c' 'tests/unit/*.c' |
+    tracked 'gateway/*.c' 'handlers/*.c' 'auth/*.c' 'config/*.c' 'mint/*.c' 'tests/unit/*.c' |
         xargs -P2 -I{} tests/lint/tidy.sh "$cache" {} $flags
 }
 

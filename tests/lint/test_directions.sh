@@ -11,7 +11,7 @@ failures=0
 fresh_copy() {
     rm -rf "$work/tree"
     mkdir "$work/tree"
-    git ls-files -z -- gateway handlers auth config db dev |
+    git ls-files -z -- gateway handlers auth config mint db dev |
         while IFS= read -r -d '' name; do
             [ ! -f "$name" ] || printf '%s\0' "$name"
         done | tar -c --null -T - | tar -x -C "$work/tree"
@@ -21,12 +21,13 @@ judge() {
     /usr/bin/python3 tests/lint/directions.py "$work/tree" >"$work/out" 2>&1
 }
 
-# breaks FILE RULE LINE: with this line more, FILE is refused under that rule, and only FILE.
+# breaks FILE RULE LINE [REFUSED]: with this line more, FILE (or REFUSED, which includes it) is refused
+# under that rule.
 breaks() {
     local file=$work/tree/$1
     cp -p "$file" "$work/before" 2>/dev/null || rm -f "$work/before"
     printf '%s\n' "$3" >>"$file"
-    expect "$1" "$2" "$3"
+    expect "${4:-$1}" "$2" "$3"
     rm -f "$file"
     [ ! -e "$work/before" ] || cp -p "$work/before" "$file"
 }
@@ -79,6 +80,21 @@ breaks gateway/master.c "one loop" '#include "gateway/h2o_include.h"'
 breaks gateway/master.c "one loop" '#include "gateway/worker.h"'
 breaks gateway/router.h h2o '#include <h2o.h>'
 breaks auth/policy.h libpq '#include <libpq-fe.h>'
+
+# Only mint/ uses libjwt, and only the command line and the development issuer use mint/.
+breaks auth/jws.c libjwt '#include <jwt.h>'
+breaks handlers/sales.c libjwt '#include <jwt.h>'
+breaks gateway/authenticate.c libjwt '#include <jwt.h>'
+breaks gateway/token_command.c libjwt '#include <jwt.h>'
+breaks mint/token.h libjwt '#include <jwt.h>' gateway/token_command.c
+breaks dev/issuer/serve.c libjwt '#include <jwt.h>'
+breaks auth/verifier.c direction '#include "mint/token.h"'
+breaks gateway/authenticate.c direction '#include "mint/token.h"'
+breaks gateway/main.c direction '#include "mint/token.h"'
+breaks gateway/worker.c direction '#include "gateway/token_command.h"'
+breaks handlers/sales.c direction '#include "gateway/token_command.h"'
+breaks mint/token.c direction '#include "auth/jws.h"'
+breaks dev/issuer/main.c direction '#include "auth/jws.h"'
 
 # Forms that would hide an include.
 breaks gateway/router.c include '#include ROUTER_HEADER'
