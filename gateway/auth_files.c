@@ -12,7 +12,9 @@
 #define FILES_MAX      (TW_CONFIG_ISSUER_MAX + 1)
 #define NAME_MAX_BYTES 48
 
-_Static_assert(TW_DENY_LIST_MAX_BYTES <= TW_DOCUMENT_MAX_BYTES, "a deny list fits into its slot");
+#if TW_DENY_LIST_MAX_BYTES > TW_DOCUMENT_MAX_BYTES
+#error "a deny list must fit into its slot"
+#endif
 
 // One file; its slot in the shared region tells what it is.
 struct auth_file {

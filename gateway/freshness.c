@@ -65,25 +65,25 @@ static bool read_seconds(struct tw_str text, uint64_t *out)
     return text.n > 0;
 }
 
-static void apply(struct tw_freshness *freshness, const struct directive *directive)
+// For how long the directive lets the answer be used; TW_FRESHNESS_UNKNOWN when it says nothing.
+static uint64_t limit_of(const struct directive *directive)
 {
     uint64_t seconds;
     if (tw_str_ieq(directive->name, TW_STR("no-store")) ||
         tw_str_ieq(directive->name, TW_STR("no-cache")))
-        seconds = 0;
-    else if (!tw_str_ieq(directive->name, TW_STR("max-age")))
-        return;
-    else if (!read_seconds(directive->value, &seconds))
-        seconds = 0;
-    if (seconds < freshness->max_age_s)
-        freshness->max_age_s = seconds;
+        return 0;
+    if (!tw_str_ieq(directive->name, TW_STR("max-age")))
+        return TW_FRESHNESS_UNKNOWN;
+    return read_seconds(directive->value, &seconds) ? seconds : 0;
 }
 
 void tw_freshness_cache_control(struct tw_freshness *freshness, struct tw_str value)
 {
     for (size_t at = 0; at < value.n;) {
         struct directive directive = read_directive(value, at);
-        apply(freshness, &directive);
+        uint64_t limit_s = limit_of(&directive);
+        if (limit_s < freshness->max_age_s)
+            freshness->max_age_s = limit_s;
         at = directive.next;
     }
 }
