@@ -56,12 +56,9 @@ static void test_other_issuers(void **state)
 {
     (void)state;
     static const char *const issuers[] = {
-        "https://id.example.com/realm/",
-        "https://id.example.com",
-        "https://ID.example.com/realm",
-        "",
-        "http://id.example.com/realm",
-        "https://id.example.com:443/realm",
+        "https://id.example.com/realm/", "https://id.example.com",
+        "https://ID.example.com/realm",  "",
+        "http://id.example.com/realm",   "https://id.example.com:443/realm",
     };
     for (size_t i = 0; i < TW_COUNT(issuers); i++) {
         char document[256];
