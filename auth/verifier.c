@@ -225,8 +225,7 @@ struct tw_auth_result tw_verifier_verify(struct tw_verifier *verifier, struct tw
     return result;
 }
 
-// A deny list that came after the principal was judged may name it.
-static bool is_denied(const struct tw_verifier *verifier, struct tw_principal *principal)
+bool tw_verifier_denies(const struct tw_verifier *verifier, struct tw_principal *principal)
 {
     if (principal->judged_epoch == verifier->denied_epoch)
         return false;
@@ -243,7 +242,7 @@ struct tw_principal *tw_verifier_recall(struct tw_verifier *verifier, struct tw_
         return NULL;
     struct tw_principal *known = tw_token_cache_find(verifier->cache, token, now_unix_s,
                                                      verifier->epochs);
-    return known && !is_denied(verifier, known) ? tw_principal_ref(known) : NULL;
+    return known && !tw_verifier_denies(verifier, known) ? tw_principal_ref(known) : NULL;
 }
 
 struct tw_token_cache_stats tw_verifier_cache_stats(const struct tw_verifier *verifier)

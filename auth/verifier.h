@@ -81,6 +81,11 @@ TW_MUST_USE bool tw_verifier_set_denied(struct tw_verifier *verifier, struct tw_
 TW_MUST_USE struct tw_principal *tw_verifier_recall(struct tw_verifier *verifier,
                                                     struct tw_str token, int64_t now_unix_s);
 
+// Whether the deny list names a principal that was found good before. Cheap while the list stays the
+// same.
+TW_MUST_USE bool tw_verifier_denies(const struct tw_verifier *verifier,
+                                    struct tw_principal *principal);
+
 // Judges a compact JWS (without "Bearer") the whole way, and remembers it when it is good. Any
 // bytes and any length may come. Costs one signature check at most.
 TW_MUST_USE struct tw_auth_result tw_verifier_verify(struct tw_verifier *verifier,

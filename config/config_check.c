@@ -129,6 +129,9 @@ static void check_listens(struct tw_config_load *load)
         snprintf(key, sizeof key, "listen[%zu].tls.clientCa", i);
         check_readable(load, load->listen_places[i], key, listen->tls_client_ca);
         snprintf(key, sizeof key, "listen[%zu]", i);
+        if (listen->proxy_protocol && config->n_trusted_proxies == 0)
+            tw_config_fail(load, load->listen_places[i], key,
+                           "proxyProtocol needs http.trusted_proxies: whose word is to be taken");
         for (size_t j = 0; j < i; j++)
             if (same_socket(listen, &config->listens[j]))
                 tw_config_fail(load, load->listen_places[i], key,

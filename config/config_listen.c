@@ -3,6 +3,8 @@
 //
 //   listen: [{address: 0.0.0.0, port: 8443, tls: {certificate: FILE, key: FILE}}]
 //
+// proxyProtocol: true says that each connection begins with a PROXY header, which only a trusted
+// proxy (http.trusted_proxies) may send.
 // With clientCa: FILE in `tls`, clients are asked for a certificate; clientCertificate: required
 // (default optional) turns away those that have none.
 //
@@ -93,6 +95,8 @@ void tw_config_listen_print(const struct tw_config *config, const char *indent, 
         fprintf(out, "%s- {address: ", indent);
         tw_config_print_text(listen->address, out);
         fprintf(out, ", port: %u", (unsigned)listen->port);
+        if (listen->proxy_protocol)
+            fputs(", proxyProtocol: true", out);
         if (listen->tls_certificate != NULL) {
             fputs(", tls: {certificate: ", out);
             tw_config_print_text(listen->tls_certificate, out);
@@ -110,14 +114,24 @@ void tw_config_listen_print(const struct tw_config *config, const char *indent, 
     }
 }
 
+static void read_proxy_protocol(struct tw_config_load *load, const struct tw_config_node *node,
+                                const char *path, struct tw_listen *listen)
+{
+    const char *text = tw_config_text(load, node, path);
+    listen->proxy_protocol = text != NULL && strcmp(text, "true") == 0;
+    if (text != NULL && !listen->proxy_protocol && strcmp(text, "false") != 0)
+        tw_config_fail(load, node->place, path, "\"%.60s\" is neither true nor false", text);
+}
+
 static void read_listen(struct tw_config_load *load, const struct tw_config_node *node,
                         size_t index, struct tw_listen *listen)
 {
     char path[TW_CONFIG_PATH_MAX], full[TW_CONFIG_PATH_MAX];
-    struct tw_config_field fields[] = {{"address", NULL}, {"port", NULL}, {"tls", NULL}};
+    struct tw_config_field fields[] = {
+        {"address", NULL}, {"port", NULL}, {"tls", NULL}, {"proxyProtocol", NULL}};
     static void (*const readers[])(struct tw_config_load *, const struct tw_config_node *,
-                                   const char *,
-                                   struct tw_listen *) = {read_address, read_port, read_tls};
+                                   const char *, struct tw_listen *) = {
+        read_address, read_port, read_tls, read_proxy_protocol};
     snprintf(path, sizeof path, "listen[%zu]", index);
     listen->address = DEFAULT_ADDRESS;
     if (!tw_config_fields(load, node, path, fields, TW_COUNT(fields)))

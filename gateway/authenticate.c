@@ -76,7 +76,7 @@ static bool is_limited(struct tw_req *req)
     const struct tw_worker *worker = req->worker;
     if (req->config->auth_failures_rate == 0)
         return false;
-    tw_limit_peek(worker->heritage->limits, TW_LIMIT_TOKEN_FAILURES, tw_conn_peer_key(req->conn),
+    tw_limit_peek(worker->heritage->limits, TW_LIMIT_TOKEN_FAILURES, tw_address_key(&req->client),
                   &worker->failure_rule, 1, tw_now_us(), &result);
     if (result.allowed)
         return false;
@@ -91,7 +91,8 @@ static void count_failure(struct tw_req *req)
     const struct tw_worker *worker = req->worker;
     if (req->config->auth_failures_rate != 0)
         tw_limit_take(worker->heritage->limits, TW_LIMIT_TOKEN_FAILURES,
-                      tw_conn_peer_key(req->conn), &worker->failure_rule, 1, tw_now_us(), &ignored);
+                      tw_address_key(&req->client), &worker->failure_rule, 1, tw_now_us(),
+                      &ignored);
 }
 
 // ---- authenticate -------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ bool tw_stage_authenticate(struct tw_req *req)
     if (token.n > 0)
         return authenticate_by_token(req, token);
     struct tw_principal *holder = tw_conn_certificate(req->conn, req->received_unix_ms / 1000);
-    if (holder && !authorization.p)
+    if (holder && !authorization.p && !tw_verifier_denies(req->worker->verifier, holder))
         return take_principal(req, tw_principal_ref(holder));
     return refuse_without_token(req);
 }

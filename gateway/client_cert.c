@@ -130,9 +130,10 @@ static struct tw_conn *conn_of(const SSL *ssl)
 
 static void refused(const SSL *ssl, const char *reason)
 {
+    char text[TW_ADDRESS_TEXT_MAX];
     const struct tw_conn *conn = conn_of(ssl);
-    tw_log(TW_LEVEL_INFO, "client_certificate_refused", "%.*s: %s", conn ? (int)conn->peer.n : 0,
-           conn ? conn->peer.p : "", reason);
+    struct tw_str peer = conn ? tw_address_format(&conn->client, text) : TW_STR("");
+    tw_log(TW_LEVEL_INFO, "client_certificate_refused", "%.*s: %s", (int)peer.n, peer.p, reason);
 }
 
 static void on_handshake(const SSL *ssl, int where, int value)

@@ -240,6 +240,7 @@ void tw_log_access(const struct tw_log_access *entry)
     TW_JSON_I64(&line, "durationUs", (int64_t)entry->duration_us);
     put_optional(&line, TW_STR("protocol"), entry->protocol, 16);
     put_optional(&line, TW_STR("peer"), entry->peer, 64);
+    put_optional(&line, TW_STR("client"), entry->client, 64);
     put_optional(&line, TW_STR("sub"), entry->subject, 512);
     put_optional(&line, TW_STR("traceparent"), entry->traceparent, 128);
     line_end(&line);

@@ -23,7 +23,8 @@ void tw_log(enum tw_level level, const char *event, const char *fmt, ...) TW_PRI
 // One finished request. Slices need not be valid UTF-8; empty ones are left out.
 struct tw_log_access {
     enum tw_level level; // below info counts as info
-    struct tw_str request_id, method, path, route, protocol, peer, code, subject, traceparent;
+    struct tw_str request_id, method, path, route, protocol, peer, client, code, subject,
+        traceparent;
     unsigned http_status; // 0: the client left before the answer
     uint64_t bytes_sent, duration_us;
 };

@@ -2,6 +2,7 @@
 #include "gateway/request.h"
 
 #include "gateway/authenticate.h"
+#include "gateway/client_address.h"
 #include "gateway/cors.h"
 #include "gateway/log.h"
 #include "gateway/reply.h"
@@ -86,6 +87,9 @@ static struct tw_str protocol_name(const h2o_req_t *h2o)
 
 static void log_access(struct tw_req *req, uint64_t duration_us)
 {
+    char peer[TW_ADDRESS_TEXT_MAX], client[TW_ADDRESS_TEXT_MAX];
+    const struct tw_conn *conn = req->conn;
+    bool through_proxy = memcmp(&conn->peer, &req->client, sizeof(conn->peer)) != 0;
     struct tw_log_access entry = {
         .level = tw_status_info(req->status)->level,
         .request_id = req->request_id,
@@ -93,7 +97,8 @@ static void log_access(struct tw_req *req, uint64_t duration_us)
         .path = req->path,
         .route = tw_str_of(req->route ? req->route->pattern : NULL),
         .protocol = protocol_name(req->h2o),
-        .peer = req->conn->peer,
+        .peer = tw_address_format(&conn->peer, peer),
+        .client = through_proxy ? tw_address_format(&req->client, client) : TW_STR(""),
         .code = req->status != TW_OK ? tw_str_of(tw_status_info(req->status)->code) : TW_STR(""),
         .subject = req->principal ? req->principal->subject : TW_STR(""),
         .traceparent = tw_req_header(req, TW_STR("traceparent")),
@@ -122,6 +127,32 @@ static void on_dispose(void *p)
     tw_principal_unref(req->principal);
 }
 
+// The header lines of that name, from the last one on, as they were put on from left to right.
+static void walk_forwarded(struct tw_req *req, struct tw_str name,
+                           bool (*walk)(struct tw_str value, const struct tw_network *trusted,
+                                        size_t n, struct tw_address *client))
+{
+    const h2o_headers_t *headers = &req->h2o->headers;
+    for (size_t i = headers->size; i > 0; i--) {
+        const h2o_header_t *header = &headers->entries[i - 1];
+        if (tw_str_eq(str_of(*header->name), name) &&
+            !walk(str_of(header->value), req->config->trusted_proxies,
+                  req->config->n_trusted_proxies, &req->client))
+            return;
+    }
+}
+
+static void set_client(struct tw_req *req)
+{
+    req->client = req->conn->client;
+    if (!req->conn->client_is_proxy)
+        return;
+    if (strcmp(req->config->http_forwarded_header, "x-forwarded-for") == 0)
+        walk_forwarded(req, TW_STR("x-forwarded-for"), tw_forwarded_for);
+    else if (strcmp(req->config->http_forwarded_header, "forwarded") == 0)
+        walk_forwarded(req, TW_STR("forwarded"), tw_forwarded);
+}
+
 struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o)
 {
     struct tw_req *req = h2o_mem_alloc_shared(&h2o->pool, sizeof(*req), on_dispose);
@@ -137,6 +168,7 @@ struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o)
     req->received_unix_ms = tw_unix_ms();
     req->deadline_us = req->started_us + req->config->http_deadline_ms * 1000;
     take_request_id(req);
+    set_client(req);
     req->conn->requests++;
     req->conn->requests_in_flight++;
     tw_metric_add(req->page, TW_METRIC_REQUESTS_IN_FLIGHT, 1);

@@ -47,6 +47,7 @@ struct tw_req {
     struct tw_principal *principal; // NULL until authenticated; a reference of the request's
     struct tw_str store;            // the principal's store, or the default one
 
+    struct tw_address client; // who asks, seen through trusted proxies; what limits count by
     uint64_t started_us;
     uint64_t deadline_us; // for the whole answer
     int64_t received_unix_ms;

@@ -80,6 +80,7 @@ static void slot_clear(struct slot *slot)
     slot->drain_owed = false;
     slot->owner->lives[slot->index] = (struct tw_worker_life){0};
     clear_page(page_of(slot->owner, slot->index));
+    tw_peer_counts_clear(slot->owner->setup.peer_counts, slot->index);
 }
 
 static void on_ipc(evutil_socket_t fd, short what, void *arg)
@@ -108,6 +109,7 @@ static _Noreturn void run_child(const struct slot *slot, int ipc_fd, const sigse
         .routes = setup->routes,
         .shared = setup->shared,
         .limits = setup->limits,
+        .peer_counts = setup->peer_counts,
         .worker_index = slot->index,
         .n_workers = setup->n_workers,
         .listen_fds = setup->listen_fds + slot->index * setup->config->n_listens,

@@ -1,109 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/worker.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
-#include "gateway/client_cert.h"
+#include "gateway/accept.h"
 #include "gateway/ipc.h"
 #include "gateway/log.h"
-#include "gateway/tls.h"
 
 #define TICK_MS 50
-
-// Connections taken at once before others get their turn.
-#define ACCEPT_BATCH 32
 
 // While draining, a connection that never sent a request is given this long to send it.
 #define UNUSED_CONNECTION_GRACE_US 1000000
 
 // Without its master a worker leaves within this time (FAULTS P3).
 #define ORPHAN_DRAIN_MS 10000
-
-struct tw_listener {
-    struct tw_worker *worker;
-    h2o_accept_ctx_t accept_ctx;
-    h2o_socket_t *sock;
-    bool paused; // out of file descriptors: tried again by the tick
-};
-
-// ---- connections --------------------------------------------------------------------------------
-
-static void on_conn_close(void *p)
-{
-    struct tw_conn *conn = p;
-    conn->magic = 0;
-    h2o_linklist_unlink(&conn->link);
-    tw_metric_add(conn->worker->page, TW_METRIC_CONNECTIONS_OPEN, -1);
-    tw_principal_unref(conn->certificate);
-    free(conn);
-}
-
-static void set_peer(struct tw_conn *conn)
-{
-    struct sockaddr_storage address;
-    const void *bytes = NULL;
-    socklen_t n = h2o_socket_getpeername(conn->sock, (struct sockaddr *)&address);
-    int family = n > 0 ? address.ss_family : AF_UNSPEC;
-    if (family == AF_INET)
-        bytes = &((struct sockaddr_in *)&address)->sin_addr;
-    else if (family == AF_INET6)
-        bytes = &((struct sockaddr_in6 *)&address)->sin6_addr;
-    if (!bytes)
-        return;
-    memcpy(conn->peer_bytes, bytes, family == AF_INET ? 4 : 16);
-    conn->peer_key_n = family == AF_INET ? 4 : 8;
-    conn->peer = tw_str_of(inet_ntop(family, bytes, conn->peer_text, sizeof(conn->peer_text)));
-}
-
-static void accept_one(struct tw_listener *listener, h2o_socket_t *sock)
-{
-    struct tw_worker *worker = listener->worker;
-    struct tw_conn *conn = calloc(1, sizeof(*conn));
-    if (!conn) {
-        h2o_socket_close(sock);
-        return;
-    }
-    conn->magic = TW_CONN_MAGIC;
-    conn->worker = worker;
-    conn->sock = sock;
-    conn->accepted_us = tw_now_us();
-    set_peer(conn);
-    h2o_linklist_insert(&worker->conns, &conn->link);
-    sock->on_close.cb = on_conn_close;
-    sock->on_close.data = conn;
-    tw_metric_add(worker->page, TW_METRIC_CONNECTIONS_ACCEPTED, 1);
-    tw_metric_add(worker->page, TW_METRIC_CONNECTIONS_OPEN, 1);
-    h2o_accept(&listener->accept_ctx, sock);
-}
-
-// Takes up to `most` connections; false when none was left.
-static bool accept_some(struct tw_listener *listener, unsigned most)
-{
-    for (unsigned i = 0; i < most; i++) {
-        h2o_socket_t *sock = h2o_evloop_socket_accept(listener->sock);
-        if (!sock) {
-            if (errno == EMFILE || errno == ENFILE) {
-                tw_log(TW_LEVEL_ERROR, "accept_paused", "no file descriptors left");
-                h2o_socket_read_stop(listener->sock); // level-triggered: it would spin
-                listener->paused = true;
-            }
-            return false;
-        }
-        accept_one(listener, sock);
-    }
-    return true;
-}
-
-static void on_acceptable(h2o_socket_t *sock, const char *err)
-{
-    if (!err)
-        (void)accept_some(sock->data, ACCEPT_BATCH);
-}
 
 // ---- draining -----------------------------------------------------------------------------------
 
@@ -129,16 +41,20 @@ static void mark_http2_connections(struct tw_worker *worker)
 
 // An idle HTTP/1 connection lingers until its timeout: end of file makes the library close it.
 // HTTP/2 connections have had their GOAWAY and leave by themselves.
-static void close_idle_connections(struct tw_worker *worker)
+void tw_worker_close_idle(struct tw_worker *worker, size_t most)
 {
     uint64_t now_us = tw_now_us();
+    size_t n = 0;
     mark_http2_connections(worker);
-    for (h2o_linklist_t *link = worker->conns.next; link != &worker->conns; link = link->next) {
+    for (h2o_linklist_t *link = worker->conns.next; link != &worker->conns && n < most;
+         link = link->next) {
         struct tw_conn *conn = H2O_STRUCT_FROM_MEMBER(struct tw_conn, link, link);
         bool used_or_old = conn->requests > 0 ||
                            now_us - conn->accepted_us > UNUSED_CONNECTION_GRACE_US;
-        if (!conn->is_http2 && used_or_old && is_idle(conn))
-            shutdown(h2o_socket_get_fd(conn->sock), SHUT_RD);
+        if (conn->is_http2 || !used_or_old || !is_idle(conn))
+            continue;
+        shutdown(h2o_socket_get_fd(conn->sock), SHUT_RD);
+        n++;
     }
 }
 
@@ -149,14 +65,9 @@ static void begin_drain(struct tw_worker *worker, uint64_t within_ms, const char
     tw_log(TW_LEVEL_INFO, "worker_draining", "%s", why);
     worker->draining = true;
     worker->drain_until_us = tw_now_us() + within_ms * 1000;
-    for (size_t i = 0; i < worker->config->n_listens; i++) {
-        while (accept_some(&worker->listeners[i], ACCEPT_BATCH))
-            ; // what is in the backlog was promised an answer
-        h2o_socket_read_stop(worker->listeners[i].sock);
-        worker->listeners[i].paused = false;
-    }
+    tw_accept_stop(worker);
     h2o_context_request_shutdown(&worker->ctx);
-    close_idle_connections(worker);
+    tw_worker_close_idle(worker, SIZE_MAX);
 }
 
 static bool has_drained(const struct tw_worker *worker)
@@ -197,14 +108,10 @@ static void on_tick(h2o_timeout_entry_t *entry)
     tw_worker_keys_update(worker);
     publish(worker);
     tw_log_flush();
-    for (size_t i = 0; i < worker->config->n_listens; i++) {
-        if (worker->listeners[i].paused) {
-            worker->listeners[i].paused = false;
-            h2o_socket_read_start(worker->listeners[i].sock, on_acceptable);
-        }
-    }
     if (worker->draining)
-        close_idle_connections(worker);
+        tw_worker_close_idle(worker, SIZE_MAX);
+    else
+        tw_accept_tick(worker);
     h2o_timeout_link(worker->ctx.loop, &worker->tick_timeout, &worker->tick);
 }
 
@@ -215,36 +122,6 @@ static void loop(struct tw_worker *worker)
         tw_db_flush(worker->db); // one sync per connection for all that this turn brought
         atomic_store_explicit(&worker->page->heartbeat_us, tw_now_us(), memory_order_relaxed);
     }
-}
-
-static bool listeners_init(struct tw_worker *worker)
-{
-    const struct tw_config *config = worker->config;
-    worker->listeners = calloc(config->n_listens, sizeof(worker->listeners[0]));
-    if (!worker->listeners)
-        return false;
-    for (size_t i = 0; i < config->n_listens; i++) {
-        struct tw_listener *listener = &worker->listeners[i];
-        const struct tw_listen *listen = &config->listens[i];
-        char err[512];
-        listener->worker = worker;
-        listener->accept_ctx = (h2o_accept_ctx_t){.ctx = &worker->ctx,
-                                                  .hosts = worker->globalconf.hosts};
-        if (listen->tls_certificate) {
-            listener->accept_ctx.ssl_ctx = tw_tls_new(listen, err, sizeof(err));
-            if (!listener->accept_ctx.ssl_ctx) {
-                tw_log(TW_LEVEL_ERROR, "tls_failed", "%s", err);
-                return false;
-            }
-            if (listen->tls_client_ca)
-                tw_client_cert_watch(listener->accept_ctx.ssl_ctx);
-        }
-        listener->sock = h2o_evloop_socket_create(worker->ctx.loop, worker->heritage->listen_fds[i],
-                                                  H2O_SOCKET_FLAG_DONT_READ);
-        listener->sock->data = listener;
-        h2o_socket_read_start(listener->sock, on_acceptable);
-    }
-    return true;
 }
 
 // Who may use which route, and how many bad tokens an address may send.
@@ -299,7 +176,7 @@ int tw_worker_run(const struct tw_heritage *heritage)
     worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
                            heritage->n_workers, worker->page);
     if (!worker->db || !tw_worker_keys_init(worker) || !access_init(worker) ||
-        !listeners_init(worker)) {
+        !tw_accept_start(worker)) {
         tw_log(TW_LEVEL_ERROR, "worker_failed", "the worker cannot start");
         return 1;
     }

@@ -2,7 +2,7 @@
 // worker: what the files of a worker process share: its loop, its rooms, its connections.
 //
 // One process, one thread, one h2o loop; nothing here blocks. Entry point: tw_worker_run in
-// heritage.h. Private to worker.c, worker_keys.c, request.c and reply.c.
+// heritage.h. Private to the files of the request path.
 
 #ifndef TW_WORKER_H
 #define TW_WORKER_H
@@ -23,14 +23,15 @@ struct tw_conn {
     h2o_linklist_t link; // on worker->conns
     h2o_socket_t *sock;
     uint64_t accepted_us;
-    bool is_http2;               // set while draining (mark_http2_connections)
-    uint64_t requests;           // begun
-    unsigned requests_in_flight; // begun and not ended
-    struct tw_str peer;          // address in text, without port
-    char peer_text[48];
-    unsigned char peer_bytes[16]; // of the address
-    uint8_t peer_key_n;           // bytes that stand for the peer in limits: 4, or 8 (an IPv6 /64)
-    struct tw_principal *certificate; // what the client has shown in its handshake, or NULL
+    bool is_http2;                          // set while draining (mark_http2_connections)
+    uint64_t requests;                      // begun
+    unsigned requests_in_flight;            // begun and not ended
+    struct tw_address peer;                 // who is at the other end of the socket
+    struct tw_address client;               // the same, or whom the PROXY header names
+    bool client_is_proxy;                   // a trusted one: its requests name their clients
+    bool is_counted;                        // in heritage->peer_counts, under `client`
+    struct tw_pending_proxy *pending_proxy; // accept.c: its PROXY header is still to come
+    struct tw_principal *certificate;       // what the client has shown in its handshake, or NULL
 };
 
 struct tw_worker {
@@ -47,7 +48,10 @@ struct tw_worker {
     struct tw_limit_rule failure_rule; // for bad tokens; unused when their rate is 0
     uint64_t document_generations[TW_CONFIG_ISSUER_MAX + 1]; // per slot: last taken or refused
     uint64_t keys_asked_us[TW_CONFIG_ISSUER_MAX]; // when fresh keys were asked for last; 0: never
-    h2o_linklist_t conns;
+    h2o_linklist_t conns;                         // oldest first
+    size_t n_conns, max_conns;
+    h2o_linklist_t pending_proxies; // accept.c
+    bool accept_is_short; // some listener has paused for want of room
     h2o_socket_t *ipc;
     h2o_timeout_t tick_timeout;
     h2o_timeout_entry_t tick;
@@ -81,11 +85,9 @@ bool tw_worker_keys_any(const struct tw_worker *worker);
 // Asks the master for fresh keys of an issuer; at most one message a second per issuer.
 void tw_worker_keys_stale(struct tw_worker *worker, size_t issuer);
 
-// What stands for the peer in limits: its IPv4 address, or the /64 that its IPv6 address is in.
-static inline struct tw_str tw_conn_peer_key(const struct tw_conn *conn)
-{
-    return (struct tw_str){(const char *)conn->peer_bytes, conn->peer_key_n};
-}
+// Ends up to `most` connections that wait for nothing, the oldest first. HTTP/2 ones leave by
+// themselves.
+void tw_worker_close_idle(struct tw_worker *worker, size_t most);
 
 // Index of the request's route, which has been matched, in THE table.
 size_t tw_req_route_index(const struct tw_req *req);

@@ -219,6 +219,7 @@ static void log_requests(void)
         .route = TW_STR("/v1/transactions"),
         .protocol = TW_STR("HTTP/2"),
         .peer = TW_STR("192.0.2.1"),
+        .client = TW_STR("198.51.100.1"),
         .code = TW_STR("total-mismatch"),
         .subject = TW_STR("caf\xc3\xa9"),
         .traceparent = TW_STR("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
@@ -247,13 +248,14 @@ static void test_requests(void **state)
     assert_text(json, "route", "/v1/transactions");
     assert_text(json, "protocol", "HTTP/2");
     assert_text(json, "peer", "192.0.2.1");
+    assert_text(json, "client", "198.51.100.1");
     assert_text(json, "code", "total-mismatch");
     assert_text(json, "sub", "caf\xc3\xa9");
     assert_text(json, "traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     assert_int_equal(json_integer_value(json_object_get(json, "status")), 422);
     assert_int_equal(json_integer_value(json_object_get(json, "bytes")), 5000000000);
     assert_int_equal(json_integer_value(json_object_get(json, "durationUs")), 1234);
-    assert_int_equal(json_object_size(json), 17);
+    assert_int_equal(json_object_size(json), 18);
     json_decref(json);
     json = line(1);
     assert_int_equal(json_object_size(json), 9); // the five of every line, and four more
@@ -350,9 +352,9 @@ static void log_long_fields(void)
     tw_log_open("worker", 4095, TW_LEVEL_INFO);
     for (size_t i = 0; i < TW_COUNT(all); i++) {
         struct tw_str value = {all[i], sizeof plain};
-        struct tw_log_access entry = {TW_LEVEL_ERROR, value,     value,    value, value,
-                                      value,          value,     value,    value, value,
-                                      UINT32_MAX,     INT64_MAX, INT64_MAX};
+        struct tw_log_access entry = {TW_LEVEL_ERROR, value,      value,     value,    value,
+                                      value,          value,      value,     value,    value,
+                                      value,          UINT32_MAX, INT64_MAX, INT64_MAX};
         tw_log_access(&entry);
         tw_log(TW_LEVEL_ERROR, "long", "x%.*s", (int)value.n, value.p);
     }
@@ -363,8 +365,8 @@ static void test_long_fields(void **state)
 {
     (void)state;
     static const char *const beginnings[] = {"p", "\xe2\x82\xac", "\"", "\x7f"};
-    static const char *const keys[] = {"requestId", "method", "path", "route",      "protocol",
-                                       "peer",      "code",   "sub",  "traceparent"};
+    static const char *const keys[] = {"requestId", "method", "path", "route", "protocol",
+                                       "peer",      "client", "code", "sub",   "traceparent"};
     capture(log_long_fields);
     assert_int_equal(count_lines(), 2 * TW_COUNT(beginnings));
     for (size_t i = 0; i < TW_COUNT(beginnings); i++) {
