@@ -142,7 +142,8 @@ int main(int argc, char **argv)
     struct arguments arguments;
     json_set_alloc_funcs(alloc_or_abort, free);
     json_object_seed(0); // random, once, before workers are forked
-    if (argc > 1 && strcmp(argv[1], "token") == 0) // it has options of its own
+    // It has options of its own.
+    if (argc > 1 && strcmp(argv[1], "token") == 0)
         return tw_token_command(argc, argv);
     if (!parse_arguments(argc, argv, &arguments)) {
         (void)fputs(usage, stderr);
