@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Measures one worker against pgbench with the same statements, on a database and gateway of its own
-# (make bench). README.md tells what the table means.
+# (make bench), and then what it costs to know who calls (identity.sh). README.md tells what the
+# figures mean.
 #
 #   BENCH_ROUNDS=5 BENCH_SECONDS=4      how often each figure is measured, and how long
 #   BENCH_CONNECTIONS=64                wrk's connections
@@ -43,7 +44,7 @@ finish() {
     [ -z "$client_pid" ] || kill "$client_pid" 2>/dev/null || true
     stop_started
     rm -f -- "$var/log/gateway.log" "$var/run"/pgbench_log.*
-    exit "$status"
+    [ "$status" -eq 0 ]
 }
 
 # ---- the setting ---------------------------------------------------------------------------------
@@ -333,6 +334,13 @@ measure_all
 report json >"$var/last.json"
 [ -z "${BENCH_SAVE:-}" ] || {
     mkdir -p -- "$bench/results"
-    cp -- "$var/last.json" "$bench/results/$(date -u +%Y-%m-%dT%H%M%SZ).json"
+    saved=$bench/results/$(date -u +%Y-%m-%dT%H%M%SZ)
+    cp -- "$var/last.json" "$saved.json"
 }
-report table
+status=0
+report table || status=1
+stop_part gateway
+echo
+"$bench/identity.sh" || status=1
+[ -z "${BENCH_SAVE:-}" ] || cp -- "$var/identity.json" "$saved-identity.json"
+[ "$status" -eq 0 ]
