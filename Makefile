@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) $(if $(H2O),H2O=$(H2O))
 
-.PHONY: build test unit e2e asan lint format docs bench image prove-h2o clean
+.PHONY: build test unit e2e asan lint format docs bench image fuzz prove-h2o clean
 .DEFAULT_GOAL := build
 
 build:
@@ -57,6 +57,11 @@ bench: build build/tillway-issuer
 image:
 	@dev/install.sh image
 	@deploy/image.sh
+
+# Each target for SECONDS_EACH (60) under ASan and UBSan; `make test` replays what was found so far.
+fuzz:
+	@dev/install.sh build test
+	@tests/fuzz/run.sh $(TARGETS)
 
 prove-h2o:
 	@dev/install.sh build test

@@ -84,7 +84,11 @@ $(BUILD)/libtillway.a: $(LIBRARY_OBJECTS)
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libtillway.a
 	@mkdir -p $(@D)
 	@echo "  CC $<"
-	@$(CC) $(CFLAGS) $(H2O_CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ -lcmocka $(H2O_LIBS) $(LIBS)
+	@$(CC) $(CFLAGS) $(H2O_CFLAGS) -MMD -MP $(LDFLAGS) $< $(MORE_SOURCES) $(BUILD)/libtillway.a -o $@ -lcmocka $(H2O_LIBS) $(LIBS)
+
+# Its programs for libFuzzer are built by tests/fuzz/run.sh.
+$(BUILD)/unit/test_fuzz_corpora: tests/fuzz/targets.c
+$(BUILD)/unit/test_fuzz_corpora: MORE_SOURCES := tests/fuzz/targets.c
 
 $(HARNESS): tests/master/harness.c $(BUILD)/libtillway.a
 	@echo "  CC $<"

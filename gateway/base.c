@@ -20,11 +20,18 @@ bool tw_str_ieq(struct tw_str a, struct tw_str b)
 
 struct tw_str tw_str_next_word(struct tw_str *rest)
 {
-    while (rest->n > 0 && rest->p[0] == ' ')
-        *rest = (struct tw_str){rest->p + 1, rest->n - 1};
-    const char *space = rest->n > 0 ? memchr(rest->p, ' ', rest->n) : NULL;
-    struct tw_str word = {rest->p, space ? (size_t)(space - rest->p) : rest->n};
-    *rest = (struct tw_str){rest->p + word.n, rest->n - word.n};
+    size_t begin = 0;
+    while (begin < rest->n && rest->p[begin] == ' ')
+        begin++;
+    size_t end = begin;
+    while (end < rest->n && rest->p[end] != ' ')
+        end++;
+    if (begin == end) {
+        rest->n = 0;
+        return *rest;
+    }
+    struct tw_str word = {rest->p + begin, end - begin};
+    *rest = (struct tw_str){rest->p + end, rest->n - end};
     return word;
 }
 

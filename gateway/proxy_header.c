@@ -48,10 +48,12 @@ static bool read_v1_line(struct tw_str line, struct tw_proxy_header *out)
 static enum tw_proxy_read parse_v1(struct tw_str bytes, struct tw_proxy_header *out)
 {
     const struct tw_str begin = TW_STR("PROXY ");
-    size_t n = bytes.n < V1_MAX_BYTES ? bytes.n : V1_MAX_BYTES;
-    const char *cr = memchr(bytes.p, '\r', n);
+    const size_t cr_max = V1_MAX_BYTES - 1; // the line feed comes behind it
+    const char *cr = memchr(bytes.p, '\r', bytes.n < cr_max ? bytes.n : cr_max);
+    if (!cr && bytes.n >= cr_max)
+        return TW_PROXY_INVALID;
     if (!cr || (size_t)(cr - bytes.p) + 1 == bytes.n)
-        return bytes.n < V1_MAX_BYTES ? TW_PROXY_MORE : TW_PROXY_INVALID;
+        return TW_PROXY_MORE;
     struct tw_str line = {bytes.p + begin.n, (size_t)(cr - bytes.p) - begin.n};
     if ((size_t)(cr - bytes.p) < begin.n || cr[1] != '\n')
         return TW_PROXY_INVALID;

@@ -24,7 +24,7 @@ static struct tw_str take_string(struct walk *walk)
     while (walk->at < walk->text.n && walk->text.p[walk->at] != '"')
         walk->at += walk->text.p[walk->at] == '\\' ? 2 : 1;
     size_t end = walk->at < walk->text.n ? walk->at : walk->text.n;
-    walk->at = end + 1;
+    walk->at = end < walk->text.n ? end + 1 : end;
     return (struct tw_str){walk->text.p + begin, end > begin ? end - begin : 0};
 }
 

@@ -89,8 +89,8 @@ static void test_refused(void **state)
     char endless[512];
     memset(endless, 'A', sizeof endless);
     memcpy(endless, "PROXY TCP4 ", 11);
-    assert_int_equal(tw_proxy_header_parse((struct tw_str){endless, 106}, &out), TW_PROXY_MORE);
-    assert_int_equal(tw_proxy_header_parse((struct tw_str){endless, 107}, &out), TW_PROXY_INVALID);
+    assert_int_equal(tw_proxy_header_parse((struct tw_str){endless, 105}, &out), TW_PROXY_MORE);
+    assert_int_equal(tw_proxy_header_parse((struct tw_str){endless, 106}, &out), TW_PROXY_INVALID);
 }
 
 int main(void)
