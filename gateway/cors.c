@@ -50,12 +50,16 @@ static void add(struct tw_req *req, struct tw_str name, struct tw_str value)
 
 // ---- every answer -------------------------------------------------------------------------------
 
-// A cache must not show an answer for one origin to another one, nor to a request without any.
-static void set_vary(struct tw_req *req, enum tw_cors cors)
+bool tw_cors_varies(const struct tw_req *req)
 {
-    struct tw_str on = is_options(req) ? TW_STR(preflight_vary) : TW_STR("Origin");
-    if (is_options(req) || cors != TW_CORS_ANY)
-        h2o_add_header(&req->h2o->pool, &req->h2o->res.headers, H2O_TOKEN_VARY, NULL, on.p, on.n);
+    const struct tw_texts known = req->config->cors_origins;
+    return known.n > 0 && strcmp(known.items[0], "*") != 0;
+}
+
+struct tw_str tw_cors_preflight_vary(const struct tw_req *req)
+{
+    bool preflight = req->config->cors_origins.n > 0 && is_options(req);
+    return preflight ? TW_STR(preflight_vary) : TW_STR("");
 }
 
 void tw_cors_set_headers(struct tw_req *req)
@@ -65,7 +69,6 @@ void tw_cors_set_headers(struct tw_req *req)
     h2o_mem_pool_t *pool = &req->h2o->pool;
     struct tw_str origin = origin_of(req);
     enum tw_cors cors = tw_cors_judge(req->config, origin);
-    set_vary(req, cors);
     if (cors == TW_CORS_NOBODY)
         return;
     h2o_iovec_t to = cors == TW_CORS_ANY ? h2o_iovec_init(H2O_STRLIT("*"))

@@ -27,7 +27,14 @@ TW_MUST_USE enum tw_cors tw_cors_judge(const struct tw_config *config, struct tw
 // the path, or 404. To be asked when the path is known to be canonical, before route and token.
 TW_MUST_USE bool tw_cors_answers(struct tw_req *req);
 
-// Puts the CORS headers into an answer's head; nothing when CORS is off.
+// Whether an answer differs from origin to origin: a cache must not show an answer for one origin
+// to another one, nor to a request without any. For Vary, which reply_head.c sends.
+TW_MUST_USE bool tw_cors_varies(const struct tw_req *req);
+
+// What the answer to this OPTIONS request varies on; empty for other methods, or when CORS is off.
+struct tw_str tw_cors_preflight_vary(const struct tw_req *req);
+
+// Puts the CORS headers into an answer's head; nothing when CORS is off. Vary is not among them.
 void tw_cors_set_headers(struct tw_req *req);
 
 #endif

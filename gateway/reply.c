@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/reply.h"
 
-#include "gateway/cors.h"
+#include <openssl/sha.h>
+
+#include "gateway/conditional.h"
+#include "gateway/content.h"
+#include "gateway/gzip.h"
+#include "gateway/reply_head.h"
 #include "gateway/worker.h"
 
 #define BODY_FIRST_BYTES 1024
+#define ETAG_HASH_BYTES  8
 
 // Marks an answer as ours: whatever has another generator was made by the library.
 static h2o_generator_t our_generator = {NULL, NULL};
@@ -37,54 +43,6 @@ void tw_reply_header(struct tw_req *req, struct tw_str name, struct tw_str value
                           copy.len);
 }
 
-static const char *reason_phrase(unsigned http_status)
-{
-    static const struct {
-        unsigned http_status;
-        const char *phrase;
-    } phrases[] = {
-        {200, "OK"},
-        {201, "Created"},
-        {204, "No Content"},
-        {304, "Not Modified"},
-        {400, "Bad Request"},
-        {401, "Unauthorized"},
-        {403, "Forbidden"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {409, "Conflict"},
-        {412, "Precondition Failed"},
-        {413, "Content Too Large"},
-        {414, "URI Too Long"},
-        {415, "Unsupported Media Type"},
-        {417, "Expectation Failed"},
-        {422, "Unprocessable Content"},
-        {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"},
-        {500, "Internal Server Error"},
-        {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
-    };
-    for (size_t i = 0; i < TW_COUNT(phrases); i++)
-        if (phrases[i].http_status == http_status)
-            return phrases[i].phrase;
-    return "Unknown";
-}
-
-static void set_head(struct tw_req *req, unsigned http_status, size_t content_length)
-{
-    h2o_res_t *res = &req->h2o->res;
-    req->http_status = http_status;
-    res->status = (int)http_status;
-    res->reason = reason_phrase(http_status);
-    res->content_length = content_length;
-    if (req->worker->draining) // HTTP/1: "Connection: close" instead of a close out of the blue
-        req->h2o->http1_is_persistent = 0;
-    h2o_add_header_by_str(&req->h2o->pool, &res->headers, H2O_STRLIT("x-request-id"), 0, NULL,
-                          req->request_id.p, req->request_id.n);
-    tw_cors_set_headers(req);
-}
-
 static void set_type(struct tw_req *req, const char *type, size_t n)
 {
     h2o_add_header(&req->h2o->pool, &req->h2o->res.headers, H2O_TOKEN_CONTENT_TYPE, NULL, type, n);
@@ -99,18 +57,100 @@ static struct tw_verdict answer(struct tw_req *req, struct tw_str body)
     return (struct tw_verdict){TW_VERDICT_ANSWERED};
 }
 
-struct tw_verdict tw_reply_json(struct tw_req *req, unsigned http_status,
-                                const struct tw_json *body)
+// ---- entity tags --------------------------------------------------------------------------------
+
+bool tw_reply_etag(struct tw_req *req, struct tw_str etag)
 {
-    set_head(req, http_status, body->n);
+    struct tw_str named;
+    bool current = tw_etag_none_match(tw_req_header(req, TW_STR("if-none-match")), etag,
+                                      tw_req_takes_gzip(req), &named);
+    tw_reply_header(req, TW_STR("etag"), current ? named : etag);
+    return current;
+}
+
+static h2o_header_t *find_etag(const struct tw_req *req)
+{
+    const h2o_headers_t *headers = &req->h2o->res.headers;
+    ssize_t at = h2o_find_header(headers, H2O_TOKEN_ETAG, -1);
+    return at < 0 ? NULL : &headers->entries[at];
+}
+
+// What has no version of its own to be known by is known by its bytes.
+static struct tw_str etag_of_body(struct tw_req *req, struct tw_str body)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    char *text = tw_req_alloc(req, 2 * ETAG_HASH_BYTES + 2), *p = text;
+    SHA256((const unsigned char *)body.p, body.n, hash);
+    *p++ = '"';
+    for (size_t i = 0; i < ETAG_HASH_BYTES; i++) {
+        *p++ = digits[hash[i] >> 4];
+        *p++ = digits[hash[i] & 15];
+    }
+    *p++ = '"';
+    return (struct tw_str){text, (size_t)(p - text)};
+}
+
+// Gives an answer that may be kept its tag, unless the handler has done so. True: the client has
+// it.
+static bool is_current(struct tw_req *req, unsigned http_status, struct tw_str body)
+{
+    bool tagged = http_status == 200 && req->route->cache == TW_CACHE_REVALIDATE;
+    return tagged && !find_etag(req) && tw_reply_etag(req, etag_of_body(req, body));
+}
+
+// ---- gzip ---------------------------------------------------------------------------------------
+
+// Problems are never compressed: they are small, and alone among our answers they hold what the
+// request said. Where nothing the client wrote stands beside something it must not know, the length
+// of the compressed text tells nothing (BREACH; docs/responses.md).
+static bool pack(struct tw_req *req, struct tw_str *body)
+{
+    size_t least = req->config->http_gzip_min_bytes;
+    if (body->n < least || !tw_req_takes_gzip(req))
+        return false;
+    char *packed = tw_req_alloc(req, body->n);
+    size_t n = tw_gzip_pack(req->worker->gzip, *body, packed, body->n - 1);
+    if (n == 0)
+        return false;
+    *body = (struct tw_str){packed, n};
+    return true;
+}
+
+static void set_gzip(struct tw_req *req)
+{
+    h2o_mem_pool_t *pool = &req->h2o->pool;
+    h2o_header_t *etag = find_etag(req);
+    if (etag) {
+        struct tw_str plain = {etag->value.base, etag->value.len};
+        struct tw_str coded = tw_etag_of_gzip(plain,
+                                              tw_req_alloc(req, plain.n + sizeof(TW_ETAG_GZIP)));
+        etag->value = h2o_iovec_init(coded.p, coded.n);
+    }
+    h2o_add_header(pool, &req->h2o->res.headers, H2O_TOKEN_CONTENT_ENCODING, NULL,
+                   H2O_STRLIT("gzip"));
+}
+
+// ---- answers ------------------------------------------------------------------------------------
+
+struct tw_verdict tw_reply_json(struct tw_req *req, unsigned http_status,
+                                const struct tw_json *json)
+{
+    struct tw_str body = {json->p, json->n};
+    if (is_current(req, http_status, body))
+        return tw_reply_empty(req, 304);
+    bool packed = pack(req, &body);
+    tw_reply_head_set(req, http_status, body.n, TW_FORM_CODED);
     set_type(req, H2O_STRLIT("application/json"));
-    return answer(req, (struct tw_str){body->p, body->n});
+    if (packed)
+        set_gzip(req);
+    return answer(req, body);
 }
 
 struct tw_verdict tw_reply_empty(struct tw_req *req, unsigned http_status)
 {
     // 204 and 304 have no content, and no Content-Length either (RFC 9110 §8.6).
-    set_head(req, http_status, SIZE_MAX);
+    tw_reply_head_set(req, http_status, SIZE_MAX, http_status == 304 ? TW_FORM_CODED : TW_FORM_ONE);
     return answer(req, TW_STR(""));
 }
 
@@ -164,7 +204,7 @@ static void set_problem_head(struct tw_req *req, enum tw_status status, size_t c
     req->status = status;
     if (http_status == 503 || http_status == 429)
         reply_retry_after(req);
-    set_head(req, http_status, content_length);
+    tw_reply_head_set(req, http_status, content_length, TW_FORM_ONE);
     set_type(req, H2O_STRLIT("application/problem+json"));
 }
 
@@ -233,9 +273,12 @@ static void on_setup_ostream(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t *
     h2o_setup_next_ostream(h2o, slot);
 }
 
-void tw_reply_install(struct tw_worker *worker, h2o_pathconf_t *path)
+bool tw_reply_install(struct tw_worker *worker, h2o_pathconf_t *path)
 {
     struct filter *filter = (struct filter *)h2o_create_filter(path, sizeof(*filter));
     filter->super.on_setup_ostream = on_setup_ostream;
     filter->worker = worker;
+    worker->reply_head = tw_reply_head_new(worker->config);
+    worker->gzip = tw_gzip_new();
+    return worker->reply_head && worker->gzip;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // reply: the one answer of a request: JSON, or an RFC 9457 problem document.
 //
-// Headers that every answer has (X-Request-Id, Content-Type) are put in here and nowhere else.
-// Runs in: worker.
+// Headers that every answer has are put in by reply_head.c and nowhere else; here a JSON answer
+// gets its Content-Type, gzip for clients that take it, and an ETag if it may be kept. Runs in:
+// worker.
 
 #ifndef TW_REPLY_H
 #define TW_REPLY_H
@@ -22,6 +23,11 @@ struct tw_json tw_reply_body(struct tw_req *req);
 
 // Adds a response header; `name` is a literal in lower case, `value` is copied.
 void tw_reply_header(struct tw_req *req, struct tw_str name, struct tw_str value);
+
+// Gives the answer its entity tag: quoted and strong, alive as long as the request. True: the
+// client has this state (If-None-Match), and 304 is the answer: tw_reply_empty. An answer that may
+// be kept (tw_route.cache) and has no tag gets one made of its body by tw_reply_json.
+TW_MUST_USE bool tw_reply_etag(struct tw_req *req, struct tw_str etag);
 
 // Answers. The body's bytes must be the request's (tw_reply_body).
 TW_MUST_USE struct tw_verdict tw_reply_json(struct tw_req *req, unsigned http_status,

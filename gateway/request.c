@@ -3,6 +3,7 @@
 
 #include "gateway/authenticate.h"
 #include "gateway/client_address.h"
+#include "gateway/content.h"
 #include "gateway/cors.h"
 #include "gateway/log.h"
 #include "gateway/reply.h"
@@ -237,29 +238,11 @@ static bool stage_route(struct tw_req *req)
     return true;
 }
 
-static bool is_json_type(struct tw_str type)
-{
-    const char *semicolon = type.n > 0 ? memchr(type.p, ';', type.n) : NULL;
-    if (semicolon)
-        type.n = (size_t)(semicolon - type.p);
-    while (type.n > 0 && type.p[type.n - 1] == ' ')
-        type.n--;
-    return tw_str_ieq(type, TW_STR("application/json"));
-}
-
-static bool stage_body(struct tw_req *req)
-{
-    if (req->body.n > req->config->http_body_max_bytes)
-        return refuse(req, TW_PAYLOAD_TOO_LARGE, NULL);
-    if (req->body.n > 0 && !is_json_type(tw_req_header(req, TW_STR("content-type"))))
-        return refuse(req, TW_UNSUPPORTED_MEDIA_TYPE, "Send Content-Type: application/json.");
-    return true;
-}
-
 static void run(struct tw_req *req)
 {
     if (stage_target(req) && !tw_cors_answers(req) && stage_route(req) &&
-        tw_stage_authenticate(req) && tw_stage_authorize(req) && stage_body(req)) {
+        tw_stage_authenticate(req) && tw_stage_authorize(req) && tw_stage_accept(req) &&
+        tw_stage_body(req)) {
         struct tw_verdict verdict = req->route->handler(req);
         (void)verdict; // it exists, so the request waits or has been answered
     }
@@ -272,11 +255,11 @@ static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
     return 0;
 }
 
-void tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host)
+bool tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host)
 {
     struct handler *handler = (struct handler *)h2o_create_handler(&host->fallback_path,
                                                                    sizeof(*handler));
     handler->super.on_req = on_req;
     handler->worker = worker;
-    tw_reply_install(worker, &host->fallback_path);
+    return tw_reply_install(worker, &host->fallback_path);
 }

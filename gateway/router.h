@@ -24,11 +24,21 @@ enum tw_method { TW_GET, TW_POST, TW_PUT, TW_PATCH, TW_DELETE, TW_OPTIONS, TW_ME
 
 #define TW_METHODS_TEXT_MAX 64
 
+// Who may keep an answer (RFC 9111): errors, and what is not GET, are kept by nobody.
+enum tw_cache {
+    TW_CACHE_NEVER,      // no-store: whatever is personal
+    TW_CACHE_REVALIDATE, // kept, but asked again each time, by the answer's ETag
+};
+
+#define TW_JSON "application/json"
+
 struct tw_route {
     enum tw_method method;
     const char *pattern; // "/v1/products/{productId}"
     unsigned roles;      // bits of enum tw_role: any one suffices; TW_ROLE_ANY, TW_ROLE_PUBLIC
     struct tw_verdict (*handler)(struct tw_req *req);
+    const char *takes; // media types of the body, as Accept lists them; NULL: there must be none
+    enum tw_cache cache;
 };
 
 struct tw_route_table {

@@ -19,6 +19,8 @@
     XX(INVALID_PARAMETER, "invalid-parameter", 400, "Invalid parameter", INFO)                    \
     XX(UNKNOWN_PARAMETER, "unknown-parameter", 400, "Unknown query parameter", INFO)              \
     XX(IDEMPOTENCY_KEY_MISSING, "idempotency-key-missing", 400, "Idempotency key required", INFO) \
+    XX(BODY_MISSING, "body-missing", 400, "Body required", INFO)                                  \
+    XX(BODY_UNEXPECTED, "body-unexpected", 400, "No body expected", INFO)                         \
     XX(TOKEN_MISSING, "token-missing", 401, "Authentication required", INFO)                      \
     XX(TOKEN_INVALID, "token-invalid", 401, "Token is not valid", INFO)                           \
     XX(TOKEN_EXPIRED, "token-expired", 401, "Token has expired", INFO)                            \
@@ -26,6 +28,7 @@
     XX(INSUFFICIENT_SCOPE, "insufficient-scope", 403, "Token lacks a scope", INFO)                \
     XX(NOT_FOUND, "not-found", 404, "Not found", INFO)                                            \
     XX(METHOD_NOT_ALLOWED, "method-not-allowed", 405, "Method not allowed", INFO)                 \
+    XX(NOT_ACCEPTABLE, "not-acceptable", 406, "No acceptable form of the answer", INFO)           \
     XX(ALREADY_EXISTS, "already-exists", 409, "Already exists", INFO)                             \
     XX(INSUFFICIENT_STOCK, "insufficient-stock", 409, "Not enough stock", INFO)                   \
     XX(PAYLOAD_TOO_LARGE, "payload-too-large", 413, "Request body is too large", INFO)            \

@@ -137,21 +137,23 @@ static bool access_init(struct tw_worker *worker)
                                &worker->failure_rule));
 }
 
-static void h2o_init(struct tw_worker *worker)
+static bool h2o_init(struct tw_worker *worker)
 {
     h2o_globalconf_t *conf = &worker->globalconf;
     const struct tw_config *config = worker->config;
     h2o_config_init(conf);
-    conf->server_name = h2o_iovec_init(H2O_STRLIT("tillway"));
+    conf->server_name = config->http_server_header ? h2o_iovec_init(H2O_STRLIT("tillway"))
+                                                   : h2o_iovec_init(NULL, 0);
     conf->max_request_entity_size = config->http_body_max_bytes;
     conf->http1.req_timeout = config->http_request_timeout_ms;
     conf->http2.idle_timeout = config->http_request_timeout_ms;
     conf->http2.graceful_shutdown_timeout = config->shutdown_drain_timeout_ms; // default: for ever
     conf->http2.max_concurrent_requests_per_connection = 256;
-    tw_request_install(
+    bool installed = tw_request_install(
         worker, h2o_config_register_host(conf, h2o_iovec_init(H2O_STRLIT("default")), 65535));
     h2o_context_init(&worker->ctx, h2o_evloop_create(), conf);
     h2o_timeout_init(worker->ctx.loop, &worker->tick_timeout, TICK_MS);
+    return installed;
 }
 
 static void dispose(struct tw_worker *worker)
@@ -172,10 +174,10 @@ int tw_worker_run(const struct tw_heritage *heritage)
     worker->page = tw_shared_worker(heritage->shared, heritage->worker_index);
     h2o_linklist_init_anchor(&worker->conns);
     signal(SIGPIPE, SIG_IGN);
-    h2o_init(worker);
+    bool installed = h2o_init(worker);
     worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
                            heritage->n_workers, worker->page);
-    if (!worker->db || !tw_worker_keys_init(worker) || !access_init(worker) ||
+    if (!installed || !worker->db || !tw_worker_keys_init(worker) || !access_init(worker) ||
         !tw_accept_start(worker)) {
         tw_log(TW_LEVEL_ERROR, "worker_failed", "the worker cannot start");
         return 1;

@@ -45,6 +45,8 @@ struct tw_worker {
     struct tw_verifier *verifier;
     struct tw_access *access;          // per route
     struct tw_principal *nobody;       // whoever uses a public route
+    struct tw_reply_head *reply_head;  // what every answer's head has
+    struct tw_gzip *gzip;              // for reply.c
     struct tw_limit_rule failure_rule; // for bad tokens; unused when their rate is 0
     uint64_t document_generations[TW_CONFIG_ISSUER_MAX + 1]; // per slot: last taken or refused
     uint64_t keys_asked_us[TW_CONFIG_ISSUER_MAX]; // when fresh keys were asked for last; 0: never
@@ -59,8 +61,8 @@ struct tw_worker {
     uint64_t drain_until_us;
 };
 
-// Puts the gateway's handler and filter into the host's catch-all path.
-void tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host);
+// Puts the gateway's handler and filter into the host's catch-all path. False without memory.
+TW_MUST_USE bool tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host);
 
 // A request for an answer that the library makes by itself (413, a broken head). Counted and logged
 // like any other.
@@ -92,7 +94,8 @@ void tw_worker_close_idle(struct tw_worker *worker, size_t most);
 // Index of the request's route, which has been matched, in THE table.
 size_t tw_req_route_index(const struct tw_req *req);
 
-// reply.c: rewrites what the library answers by itself into problem documents.
-void tw_reply_install(struct tw_worker *worker, h2o_pathconf_t *path);
+// reply.c: makes what answers need, and rewrites what the library answers by itself into problem
+// documents. False without memory.
+TW_MUST_USE bool tw_reply_install(struct tw_worker *worker, h2o_pathconf_t *path);
 
 #endif

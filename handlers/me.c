@@ -37,6 +37,5 @@ struct tw_verdict tw_me_get(struct tw_req *req)
     tw_json_key(&json, TW_STR("expiresAt"));
     tw_json_time(&json, principal->exp_unix_s * 1000);
     tw_json_object_end(&json);
-    tw_reply_header(req, TW_STR("cache-control"), TW_STR("no-store"));
     return tw_reply_json(req, 200, &json);
 }

@@ -2,7 +2,6 @@
 // products: the catalogue: read one, list, add. Runs in: worker.
 #include "gateway/json_out.h"
 #include "gateway/reply.h"
-#include "handlers/conditional.h"
 #include "handlers/handlers.h"
 #include "handlers/money.h"
 #include "handlers/params.h"
@@ -78,9 +77,7 @@ static struct tw_verdict product_get_2_read(struct tw_req *req, const struct tw_
 {
     if (tw_rows_count(result->rows) == 0)
         return tw_fail(req, TW_NOT_FOUND, "There is no such product.");
-    struct tw_str etag = etag_of(req, result->rows);
-    tw_reply_header(req, TW_STR("etag"), etag);
-    if (tw_etag_matches(tw_req_header(req, TW_STR("if-none-match")), etag))
+    if (tw_reply_etag(req, etag_of(req, result->rows)))
         return tw_reply_empty(req, 304);
     struct tw_json json = tw_reply_body(req);
     put_product(req, &json, result->rows, 0);

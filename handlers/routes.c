@@ -4,14 +4,17 @@
 #include "auth/policy.h"
 #include "handlers/handlers.h"
 
-// Who may: the role named and those above it (auth/policy.h). 0 would admit nobody.
+// Who may: the role named and those above it (auth/policy.h). 0 would admit nobody. Then the body
+// that it takes, and whether a copy of the answer may be kept (gateway/router.h).
 static const struct tw_route rows[] = {
-    {TW_GET, "/v1/products", TW_ROLE_CASHIER, tw_product_list},
-    {TW_POST, "/v1/products", TW_ROLE_MANAGER, tw_product_create},
-    {TW_GET, "/v1/products/{productId}", TW_ROLE_CASHIER, tw_product_get},
-    {TW_POST, "/v1/transactions", TW_ROLE_CASHIER, tw_sale_create},
-    {TW_GET, "/v1/transactions/{transactionId}", TW_ROLE_CASHIER, tw_transaction_get},
-    {TW_GET, "/v1/me", TW_ROLE_ANY, tw_me_get},
+    {TW_GET, "/v1/products", TW_ROLE_CASHIER, tw_product_list, NULL, TW_CACHE_REVALIDATE},
+    {TW_POST, "/v1/products", TW_ROLE_MANAGER, tw_product_create, TW_JSON, TW_CACHE_NEVER},
+    {TW_GET, "/v1/products/{productId}", TW_ROLE_CASHIER, tw_product_get, NULL,
+     TW_CACHE_REVALIDATE},
+    {TW_POST, "/v1/transactions", TW_ROLE_CASHIER, tw_sale_create, TW_JSON, TW_CACHE_NEVER},
+    {TW_GET, "/v1/transactions/{transactionId}", TW_ROLE_CASHIER, tw_transaction_get, NULL,
+     TW_CACHE_NEVER},
+    {TW_GET, "/v1/me", TW_ROLE_ANY, tw_me_get, NULL, TW_CACHE_NEVER},
 };
 
 _Static_assert(TW_COUNT(rows) < TW_STATS_ROUTES_MAX, "a row of statistics per route, and one more");

@@ -101,7 +101,6 @@ static struct tw_verdict reply_sale(struct tw_req *req, const struct tw_rows *ro
     memcpy(location, "/v1/transactions/", 17);
     tw_uuid_format(&id, location + 17);
     tw_reply_header(req, TW_STR("location"), (struct tw_str){location, sizeof(location)});
-    tw_reply_header(req, TW_STR("cache-control"), TW_STR("no-store"));
     if (replayed)
         tw_reply_header(req, TW_STR("idempotency-replayed"), TW_STR("true"));
     tw_metric_add(req->page, replayed ? TW_METRIC_SALES_REPLAYED : TW_METRIC_SALES_RECORDED, 1);

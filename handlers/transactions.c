@@ -12,7 +12,6 @@ static struct tw_verdict transaction_get_2_read(struct tw_req *req,
         return tw_fail(req, TW_NOT_FOUND, "There is no such transaction.");
     struct tw_json json = tw_reply_body(req);
     tw_json_transaction(&json, req->config, result->rows, 0, 0);
-    tw_reply_header(req, TW_STR("cache-control"), TW_STR("no-store"));
     return tw_reply_json(req, 200, &json);
 }
 

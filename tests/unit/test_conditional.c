@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// conditional: If-None-Match as RFC 9110 §13.1.2 has it.
+// conditional: If-None-Match and If-Match as RFC 9110 §13.1 has them, with the tags of gzip.
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,11 +8,17 @@
 
 #include <cmocka.h>
 
-#include "handlers/conditional.h"
+#include "gateway/conditional.h"
+
+static bool none_match(const char *header, bool gzip, struct tw_str *found)
+{
+    return tw_etag_none_match(tw_str_of(header), TW_STR("\"7\""), gzip, found);
+}
 
 static bool matches(const char *header)
 {
-    return tw_etag_matches(tw_str_of(header), TW_STR("\"7\""));
+    struct tw_str found;
+    return none_match(header, true, &found);
 }
 
 static void test_matches(void **state)
@@ -37,11 +43,56 @@ static void test_does_not_match(void **state)
             fail_msg("%s does not name it", no[i] ? no[i] : "(absent)");
 }
 
+// What a 304 names is the copy that the client has; a coding that it cannot read is none.
+static void test_gzip(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header, *found, *found_without;
+    } cases[] = {
+        {"\"7\"", "\"7\"", "\"7\""},
+        {"*", "\"7\"", "\"7\""},
+        {"W/\"7\"", "\"7\"", "\"7\""},
+        {"\"7-gzip\"", "\"7-gzip\"", NULL},
+        {"W/\"7-gzip\"", "\"7-gzip\"", NULL},
+        {"\"6\", \"7-gzip\", \"7\"", "\"7-gzip\"", "\"7\""},
+        {"\"7-gzip-gzip\"", NULL, NULL},
+        {"\"7-gzipx\"", NULL, NULL},
+        {"\"-gzip\"", NULL, NULL},
+        {"\"77-gzip\"", NULL, NULL},
+        {"\"7-br\"", NULL, NULL},
+    };
+    for (size_t i = 0; i < TW_COUNT(cases); i++)
+        for (int gzip = 0; gzip < 2; gzip++) {
+            struct tw_str found;
+            const char *wanted = gzip ? cases[i].found : cases[i].found_without;
+            assert_int_equal(none_match(cases[i].header, gzip, &found), wanted != NULL);
+            assert_true(!wanted || tw_str_eq(found, tw_str_of(wanted)));
+        }
+    char text[sizeof("\"7\"" TW_ETAG_GZIP)];
+    assert_true(tw_str_eq(tw_etag_of_gzip(TW_STR("\"7\""), text), TW_STR("\"7-gzip\"")));
+}
+
+// Strong comparison: a weak tag allows no change.
+static void test_if_match(void **state)
+{
+    (void)state;
+    static const char *const yes[] = {"\"7\"", "*", "\"6\", \"7\"", "\"7-gzip\"", "W/\"7\", \"7\""};
+    static const char *const no[] = {NULL,           "",       "7",     "W/\"7\"",
+                                     "W/\"7-gzip\"", "\"70\"", "\"6\"", "\"7-\""};
+    for (size_t i = 0; i < TW_COUNT(yes); i++)
+        assert_true(tw_etag_match(tw_str_of(yes[i]), TW_STR("\"7\"")));
+    for (size_t i = 0; i < TW_COUNT(no); i++)
+        assert_false(tw_etag_match(tw_str_of(no[i]), TW_STR("\"7\"")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matches),
         cmocka_unit_test(test_does_not_match),
+        cmocka_unit_test(test_gzip),
+        cmocka_unit_test(test_if_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,15 +7,15 @@
 #define any NULL
 
 static const struct tw_route rows[] = {
-    {TW_GET, "/", 1, any},
-    {TW_GET, "/v1/products", 1, any},
-    {TW_POST, "/v1/products", 1, any},
-    {TW_GET, "/v1/products/lookup", 1, any},
-    {TW_GET, "/v1/products/{productId}", 1, any},
-    {TW_PATCH, "/v1/products/{productId}", 1, any},
-    {TW_DELETE, "/v1/products/{productId}", 1, any},
-    {TW_PUT, "/v1/{a}/{b}/{c}/{d}", 1, any},
-    {TW_POST, "/v1/transactions/{id}/refunds", 1, any},
+    {TW_GET, "/", 1, any, NULL, TW_CACHE_NEVER},
+    {TW_GET, "/v1/products", 1, any, NULL, TW_CACHE_NEVER},
+    {TW_POST, "/v1/products", 1, any, NULL, TW_CACHE_NEVER},
+    {TW_GET, "/v1/products/lookup", 1, any, NULL, TW_CACHE_NEVER},
+    {TW_GET, "/v1/products/{productId}", 1, any, NULL, TW_CACHE_NEVER},
+    {TW_PATCH, "/v1/products/{productId}", 1, any, NULL, TW_CACHE_NEVER},
+    {TW_DELETE, "/v1/products/{productId}", 1, any, NULL, TW_CACHE_NEVER},
+    {TW_PUT, "/v1/{a}/{b}/{c}/{d}", 1, any, NULL, TW_CACHE_NEVER},
+    {TW_POST, "/v1/transactions/{id}/refunds", 1, any, NULL, TW_CACHE_NEVER},
 };
 static const struct tw_route_table table = {rows, TW_COUNT(rows)};
 

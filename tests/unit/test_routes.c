@@ -38,6 +38,11 @@ static void test_rows(void **state)
         assert_int_not_equal(route->roles, 0);
         const unsigned roles = TW_ROLE_CASHIER | TW_ROLE_MANAGER | TW_ROLE_ADMIN | TW_ROLE_ANY;
         assert_int_equal(route->roles & ~roles, 0);
+        // A body is for those who write; what may be kept is what was read.
+        bool writes = route->method == TW_POST || route->method == TW_PUT ||
+                      route->method == TW_PATCH;
+        assert_true(writes || !route->takes);
+        assert_true(route->method == TW_GET || route->cache == TW_CACHE_NEVER);
     }
 }
 
