@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "auth/claims.h"
 
+#include <math.h>
+
 #include "auth/json.h"
 
 // How an optional text claim is read. Every reason is a string literal: it goes to the log and into
@@ -60,8 +62,9 @@ static const char *read_texts(struct tw_claims *out)
     return out->sub.n > 0 ? NULL : "claim sub is missing";
 }
 
-// NumericDate, integer or with decimals, which are cut off. Absent leaves `*out` as it is.
-static bool read_time(const json_t *root, const char *name, int64_t *out)
+// NumericDate, integer or with decimals, rounded `up` or down: never to the token's advantage.
+// Absent leaves `*out` as it is.
+static bool read_time(const json_t *root, const char *name, bool up, int64_t *out)
 {
     const json_t *value = json_object_get(root, name);
     if (!value)
@@ -71,7 +74,8 @@ static bool read_time(const json_t *root, const char *name, int64_t *out)
     double seconds = json_number_value(value);
     if (!(seconds >= 0 && seconds <= (double)TW_CLAIM_TIME_MAX_S))
         return false;
-    *out = json_is_integer(value) ? json_integer_value(value) : (int64_t)seconds;
+    *out = json_is_integer(value) ? json_integer_value(value)
+                                  : (int64_t)(up ? ceil(seconds) : seconds);
     return true;
 }
 
@@ -79,11 +83,11 @@ static const char *read_times(struct tw_claims *out)
 {
     if (!json_object_get(out->root, "exp"))
         return "claim exp is missing";
-    if (!read_time(out->root, "exp", &out->exp_unix_s))
+    if (!read_time(out->root, "exp", false, &out->exp_unix_s))
         return "claim exp is not a time";
-    if (!read_time(out->root, "nbf", &out->nbf_unix_s))
+    if (!read_time(out->root, "nbf", true, &out->nbf_unix_s))
         return "claim nbf is not a time";
-    if (!read_time(out->root, "iat", &out->iat_unix_s))
+    if (!read_time(out->root, "iat", true, &out->iat_unix_s))
         return "claim iat is not a time";
     return NULL;
 }
@@ -174,15 +178,29 @@ static bool is_audience(const struct tw_issuer_rules *rules, struct tw_str name)
     return false;
 }
 
-struct tw_str tw_claims_audience(const struct tw_claims *claims,
-                                 const struct tw_issuer_rules *rules)
+static struct tw_str audience_in_aud(const struct tw_claims *claims,
+                                     const struct tw_issuer_rules *rules)
 {
-    if (!claims->aud && claims->client_id.n > 0 && is_audience(rules, claims->client_id))
-        return claims->client_id;
     for (size_t i = 0; i < string_count(claims->aud); i++)
         if (is_audience(rules, string_at(claims->aud, i)))
             return string_at(claims->aud, i);
     return (struct tw_str){NULL, 0};
+}
+
+// Cognito names the client in client_id of an access token, which has an aud only when it is bound
+// to a resource, and in aud of an ID token, as one text. Everybody else: aud (RFC 9068
+// section 2.2).
+struct tw_str tw_claims_audience(const struct tw_claims *claims,
+                                 const struct tw_issuer_rules *rules)
+{
+    const struct tw_str none = {NULL, 0};
+    if (rules->token_uses == 0)
+        return audience_in_aud(claims, rules);
+    if (tw_str_eq(claims->token_use, TW_STR("id")))
+        return json_is_string(claims->aud) ? audience_in_aud(claims, rules) : none;
+    bool aud_fits = !claims->aud || audience_in_aud(claims, rules).p;
+    bool client_fits = claims->client_id.n > 0 && is_audience(rules, claims->client_id);
+    return aud_fits && client_fits ? claims->client_id : none;
 }
 
 static bool token_use_fits(const struct tw_claims *claims, const struct tw_issuer_rules *rules)
@@ -211,9 +229,9 @@ static const char *check_but_expiry(const struct tw_claims *claims,
 
 static bool is_member_of_any(const struct tw_claims *claims, const struct tw_texts *groups)
 {
-    for (size_t i = 0; i < tw_claims_group_count(claims); i++)
+    for (size_t i = 0; i < string_count(claims->groups); i++)
         for (size_t j = 0; j < groups->n; j++)
-            if (tw_str_eq(tw_claims_group(claims, i), tw_str_of(groups->items[j])))
+            if (tw_str_eq(string_at(claims->groups, i), tw_str_of(groups->items[j])))
                 return true;
     return groups->n == 0;
 }

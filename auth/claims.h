@@ -63,7 +63,7 @@ TW_MUST_USE enum tw_status tw_claims_check(const struct tw_claims *claims,
                                            int64_t now_unix_s, const char **reason);
 
 // The one of the issuer's audiences that the token is for; p is NULL when it is for none of them.
-// Cognito's access tokens carry no aud; its rule looks at client_id only then.
+// Where token_use is checked, as Cognito has it: client_id of an access token, aud of an ID token.
 struct tw_str tw_claims_audience(const struct tw_claims *claims,
                                  const struct tw_issuer_rules *rules);
 

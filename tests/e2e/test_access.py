@@ -158,11 +158,11 @@ def test_algorithms_by_option(start, issuer, work, algorithm):
     entry = {"issuer": url, "jwksFile": path, "audience": [issuer.audience]}
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                             serialization.NoEncryption())
-    token = jwt.encode(issuer.claims(iss=url), pem, algorithm, headers={"kid": "one"})
+    token = jwt.encode(issuer.claims(iss=url, aud=issuer.audience), pem, algorithm, headers={"kid": "one"})
     with Api(start(auth={"issuers": [{**entry, "algorithms": [algorithm]}, issuer.yaml()]})) as api:
         assert api.get("/v1/me", token=token).json()["roles"] == ["cashier"]
         if algorithm == "PS256":  # the key is bound to it: RS256 with the same key is refused
-            other = jwt.encode(issuer.claims(iss=url), pem, "RS256", headers={"kid": "one"})
+            other = jwt.encode(issuer.claims(iss=url, aud=issuer.audience), pem, "RS256", headers={"kid": "one"})
             assert api.get("/v1/me", token=other).status_code == 401
     if algorithm == "PS256":  # without the option its key is one for RS256
         with Api(start(auth={"issuers": [entry, issuer.yaml()]})) as api:

@@ -123,8 +123,8 @@ void tw_fuzz_query(struct tw_str input)
     int64_t unix_ms;
     if (taken && values[1].p && tw_list_limit(values[1], &limit))
         PROMISE(limit >= 1 && limit <= 500);
-    if (taken && values[2].p)
-        (void)tw_time_parse(values[2], &unix_ms);
+    if (taken && values[2].p && tw_time_parse(values[2], &unix_ms))
+        PROMISE(unix_ms >= 0);
     end_request(taken);
 }
 
@@ -195,7 +195,7 @@ void tw_fuzz_deny_list(struct tw_str input)
     struct tw_deny_list *list = tw_deny_list_parse(input, &fault);
     PROMISE((list != NULL) == (fault.reason == NULL));
     PROMISE(!tw_deny_list_names(list, TW_STR(""), TW_STR("")));
-    (void)tw_deny_list_names(list, TW_STR("1"), TW_STR("anna"));
+    PROMISE(list || !tw_deny_list_names(list, TW_STR("1"), TW_STR("anna")));
     tw_deny_list_free(list);
 }
 

@@ -56,7 +56,7 @@ static void test_everything_is_read(void **state)
     expect_text(c.store, "main");
     assert_int_equal(c.exp_unix_s, 30);
     assert_int_equal(c.nbf_unix_s, 10);
-    assert_int_equal(c.iat_unix_s, 20);
+    assert_int_equal(c.iat_unix_s, 21); // decimals never to the token's advantage
     assert_int_equal(tw_claims_group_count(&c), 2);
     expect_text(tw_claims_group(&c, 0), "cashier");
     expect_text(tw_claims_group(&c, 1), "x");
@@ -260,9 +260,10 @@ static void test_issuer_use_and_audience(void **state)
     } cases[] = {
         {P(I, LATER, ACCESS TILL), NULL},
         {P(I, LATER, ACCESS ",\"client_id\":\"office\""), NULL},
-        {P(I, LATER, ACCESS ",\"aud\":\"till\""), NULL},
-        {P(I, LATER, ACCESS ",\"aud\":[\"x\",\"office\"]"), NULL},
-        {P(I, LATER, ACCESS ",\"aud\":[\"till\"],\"client_id\":\"stranger\""), NULL},
+        {P(I, LATER, ACCESS ",\"aud\":\"till\"" TILL), NULL}, // bound to a resource
+        {P(I, LATER, ACCESS ",\"aud\":[\"x\",\"office\"]" TILL), NULL},
+        {P(I, LATER, ACCESS ",\"aud\":\"till\""), aud}, // an access token names its client
+        {P(I, LATER, ACCESS ",\"aud\":[\"till\"],\"client_id\":\"stranger\""), aud},
         {P(I "/", LATER, ACCESS TILL), iss},
         {P("", LATER, ACCESS TILL), iss},
         {P("HTTPS://issuer.example", LATER, ACCESS TILL), iss},
@@ -289,9 +290,15 @@ static void test_other_rules(void **state)
     (void)state;
     struct tw_issuer_rules other = rules;
     other.token_uses = 0;
-    expect_verdict_by(&other, P(I, LATER, "\"client_id\":\"till\""), TW_OK, NULL);
+    expect_verdict_by(&other, P(I, LATER, "\"aud\":\"till\""), TW_OK, NULL);
+    expect_verdict_by(&other, P(I, LATER, "\"aud\":[\"x\",\"office\"]"), TW_OK, NULL);
+    expect_verdict_by(&other, P(I, LATER, "\"client_id\":\"till\""), TW_TOKEN_INVALID, "audience");
     other.token_uses = TW_TOKEN_USE_ID;
     expect_verdict_by(&other, P(I, LATER, "\"token_use\":\"id\",\"aud\":\"till\""), TW_OK, NULL);
+    expect_verdict_by(&other, P(I, LATER, "\"token_use\":\"id\",\"aud\":[\"till\"]"),
+                      TW_TOKEN_INVALID, "audience");
+    expect_verdict_by(&other, P(I, LATER, "\"token_use\":\"id\",\"client_id\":\"till\""),
+                      TW_TOKEN_INVALID, "audience");
     expect_verdict_by(&other, P(I, LATER, ACCESS TILL), TW_TOKEN_INVALID, "token_use");
     other.token_uses = TW_TOKEN_USE_ID | TW_TOKEN_USE_ACCESS;
     expect_verdict_by(&other, P(I, LATER, ACCESS TILL), TW_OK, NULL);

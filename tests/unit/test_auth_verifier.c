@@ -221,8 +221,10 @@ static void test_claims_are_checked(void **state)
         enum tw_status status;
         const char *reason;
     } cases[] = {
-        {T(SUB, POOL, "\"client_id\":\"till\",\"token_use\":\"id\",\"exp\":1900000000"), TW_OK,
+        {T(SUB, POOL, "\"client_id\":\"till\",\"token_use\":\"access\",\"exp\":1900000000"), TW_OK,
          NULL},
+        {T(SUB, POOL, "\"client_id\":\"till\",\"token_use\":\"id\",\"exp\":1900000000"),
+         TW_TOKEN_INVALID, "audience"},
         {T(SUB, POOL, "\"aud\":\"till\",\"token_use\":\"id\",\"exp\":1900000000"), TW_OK, NULL},
         {T(SUB, POOL, "\"client_id\":\"x\",\"token_use\":\"id\",\"exp\":1900000000"),
          TW_TOKEN_INVALID, "audience"},
@@ -234,8 +236,8 @@ static void test_claims_are_checked(void **state)
         {T(SUB, "https://evil.example", "\"exp\":1900000000"), TW_TOKEN_INVALID, "issuer"},
         {T(SUB, "", "\"exp\":1900000000"), TW_TOKEN_INVALID, "issuer"},
         {"{\"sub\":\"s\",\"exp\":1900000000}", TW_TOKEN_INVALID, "issuer"},
-        {T(SUB, POOL, "\"client_id\":\"till\",\"token_use\":\"id\",\"exp\":1799999900"),
-         TW_TOKEN_EXPIRED, "expired"},
+        {T(SUB, POOL, "\"aud\":\"till\",\"token_use\":\"id\",\"exp\":1799999900"), TW_TOKEN_EXPIRED,
+         "expired"},
         {T(SUB, POOL, "\"client_id\":\"x\",\"token_use\":\"id\",\"exp\":1799999900"),
          TW_TOKEN_INVALID, "audience"},
         {"text", TW_TOKEN_INVALID, "payload"},
@@ -457,6 +459,7 @@ static struct tw_verifier *with_rules(struct tw_texts scopes, struct tw_texts gr
     const struct tw_issuer_rules rules = {.issuer = POOL,
                                           .audiences = clients,
                                           .n_audiences = 1,
+                                          .token_uses = TW_TOKEN_USE_ACCESS,
                                           .algorithms = algorithms,
                                           .scopes = scopes,
                                           .groups = groups};
