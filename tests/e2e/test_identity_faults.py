@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import socket
 import time
 
@@ -15,7 +16,8 @@ import pytest
 
 from kit.clients import Api, Connection, Load, assert_problem, at_once
 from kit.keyserver import Key, KeyServer, Realm
-from kit.processes import SANITIZED, descriptors, eventually, patient, resident_kib, scaled
+from kit.processes import (SANITIZED, descriptors, eventually, is_alive, patient, resident_kib,
+                           scaled)
 
 ME = "/v1/me"
 FAKETIME = "/usr/lib/%s-linux-gnu/faketime/libfaketime.so.1" % os.uname().machine
@@ -224,7 +226,9 @@ def test_bad_tokens_are_limited_by_address(start, realm):
             assert_problem(answer, 429, "quota-exceeded")
             wait_s = int(answer.headers["retry-after"])
             assert 1 <= wait_s <= 2
-            assert api.get(ME, token=realm.token()).status_code == 429, "not looked at"
+            pipeline = Pipeline(gateway)
+            assert pipeline.statuses([bad] * 30 + [realm.token()])[-1] == 429, "good, but not looked at"
+            pipeline.close()
             time.sleep(wait_s)
             assert_problem(api.get(ME, token=bad), 401, "token-invalid")
             assert api.get(ME, token=realm.token()).status_code == 200
@@ -358,11 +362,20 @@ class Clock:
         self._set(time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(unix_s)))
 
 
+def forget_dead_clocks():
+    """What libfaketime leaves of processes that were killed."""
+    for name in os.listdir("/dev/shm"):
+        match = re.fullmatch(r"(?:sem\.faketime_sem|faketime_shm)_(\d+)", name)
+        if match and not is_alive(int(match.group(1))):
+            os.remove(os.path.join("/dev/shm", name))
+
+
 @pytest.fixture
 def clock(work):
     if SANITIZED:
         pytest.skip("libfaketime and the sanitizer's runtime cannot both be loaded first")
     assert os.path.exists(FAKETIME), "dev/install.sh test"
+    forget_dead_clocks()
     return Clock(work)
 
 
