@@ -59,7 +59,7 @@ static void on_conn_close(void *p)
     end_pending(conn);
     worker->n_conns--;
     if (conn->is_counted)
-        tw_peer_counts_remove(worker->heritage->peer_counts, worker->heritage->worker_index,
+        tw_count_table_remove(worker->heritage->peer_counts, worker->heritage->worker_index,
                               tw_address_key(&conn->client));
     tw_metric_add(worker->page, TW_METRIC_CONNECTIONS_OPEN, -1);
     tw_principal_unref(conn->certificate);
@@ -93,7 +93,7 @@ static bool count(struct tw_conn *conn)
     if (conn->client_is_proxy || most == 0)
         return true;
     conn->is_counted = true;
-    return tw_peer_counts_add(heritage->peer_counts, heritage->worker_index,
+    return tw_count_table_add(heritage->peer_counts, heritage->worker_index,
                               tw_address_key(&conn->client)) <= most;
 }
 

@@ -9,7 +9,7 @@
 
 #include "config/config.h"
 #include "gateway/limit.h"
-#include "gateway/peer_count.h"
+#include "gateway/count_table.h"
 #include "gateway/router.h"
 #include "gateway/shared.h"
 
@@ -21,7 +21,7 @@ struct tw_heritage {
     const struct tw_route_table *routes;
     struct tw_shared *shared;
     struct tw_limit_table *limits;
-    struct tw_peer_counts *peer_counts;
+    struct tw_count_table *peer_counts;
     unsigned worker_index;
     unsigned n_workers;
     const int *listen_fds; // bound, listening, non-blocking; one per config->listen, in its order

@@ -39,7 +39,7 @@ struct master {
     struct event_base *base;
     struct tw_shared *shared; // one page per worker and one of the master's own
     struct tw_limit_table *limits;
-    struct tw_peer_counts *peer_counts;
+    struct tw_count_table *peer_counts;
     unsigned n_workers;
     int *listen_fds; // NULL once the workers drain
     struct tw_auth_files *auth_files;
@@ -274,7 +274,7 @@ static bool prepare(struct master *master)
         return fail(master, "cannot start: libevent has no way to wait for events");
     master->shared = tw_shared_new(master->n_workers + 1, config->n_issuers);
     master->limits = tw_limit_table_new(LIMIT_ENTRIES);
-    master->peer_counts = tw_peer_counts_new(master->n_workers);
+    master->peer_counts = tw_count_table_new(master->n_workers);
     if (!master->shared || !master->limits || !master->peer_counts)
         return fail(master, "cannot start: no shared memory");
     if (!tw_listen_open(config, master->n_workers, &master->listen_fds, error,

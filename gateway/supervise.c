@@ -80,7 +80,7 @@ static void slot_clear(struct slot *slot)
     slot->drain_owed = false;
     slot->owner->lives[slot->index] = (struct tw_worker_life){0};
     clear_page(page_of(slot->owner, slot->index));
-    tw_peer_counts_clear(slot->owner->setup.peer_counts, slot->index);
+    tw_count_table_clear(slot->owner->setup.peer_counts, slot->index);
 }
 
 static void on_ipc(evutil_socket_t fd, short what, void *arg)
