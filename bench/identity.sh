@@ -57,7 +57,7 @@ listen: [{address: 127.0.0.1, port: $http_port}]
 admin: {address: 127.0.0.1, port: $admin_port}
 workers: $workers
 auth:
-  issuers: [{issuer: "$issuer", jwksUri: "$issuer/.well-known/jwks.json", audience: [tillway-pos]}]
+  issuers: [{issuer: "$issuer", jwksUri: "$issuer/.well-known/jwks.json", audience: [tillway-pos], tokenUse: [access]}]
 $(printf '  %s\n' "$@")
 db: {url: "$url", max_connections: $((2 * workers)), connect_timeout: 60s}
 END

@@ -94,6 +94,7 @@ static struct tw_verifier *verifier_of(const char *issuer, struct tw_str key_set
         .issuer = issuer,
         .audiences = audiences,
         .n_audiences = 1,
+        .token_uses = TW_TOKEN_USE_ACCESS,
         .algorithms = TW_ALGORITHM_RS256 | TW_ALGORITHM_ES256,
     };
     const struct tw_verifier_config config = {
