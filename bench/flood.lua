@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- wrk: requests with a token each, at a steady pace: BENCH_FLOOD_RATE a second over all connections.
+-- wrk: requests with a token each, BENCH_FLOOD_RATE a second over all connections.
 -- BENCH_TOKEN is a good token. kind=unknown: each request names another unknown key and is good
 -- otherwise, as far as anybody can tell without the key; kind=good: that token, every time.
 local head, payload, signature = os.getenv("BENCH_TOKEN"):match("^([^.]+)%.([^.]+)%.([^.]+)$")
@@ -41,6 +41,7 @@ function request()
     return wrk.format("GET", nil, {["Authorization"] = "Bearer " .. token()})
 end
 
+-- Without chance all connections would keep time, and each beat were a burst.
 function delay()
-    return pause_ms
+    return math.random(0, 2 * pause_ms)
 end

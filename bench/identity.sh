@@ -274,7 +274,9 @@ measure_flood() {
         "$p99_none" "$p99_good" $flood_rate
     printf '  %d us beside %d unknown kids/s: %sx' "$p99_unknown" $flood_rate "$ratio"
     judge "$ratio" $promised_p99_ratio x
-    printf '  %d unknown kids judged, %d not looked at, %d fetches of keys in %d s\n' "$refused" \
+    awk -v a="$p99_unknown" -v b="$p99_good" \
+        'BEGIN { printf "  %.2fx of that beside good requests; ", a / b }'
+    printf '%d unknown kids judged, %d not looked at, %d fetches of keys in %d s\n' "$refused" \
         "$limited" "$fetches" $((SECONDS - began))
     printf '"flood_%s":{"alone_us":%d,"good_us":%d,"unknown_us":%d,"ratio":%s},' "$1" "$p99_none" \
         "$p99_good" "$p99_unknown" "$ratio" >>"$work/json"
