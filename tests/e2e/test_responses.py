@@ -65,7 +65,8 @@ def is_tls(api):
 def readable(shop, api):
     """{pattern: path} of something that is there for every GET of the table."""
     sale = api.sell(shop.basket(shop.product()))
-    return {"/v1/products": "/v1/products?limit=20", "/v1/products/{productId}": "/v1/products/" + shop.product(),
+    return {"/v1/products": "/v1/products?limit=20",
+            "/v1/products/{productId}": "/v1/products/" + shop.product(),
             "/v1/transactions/{transactionId}": sale.headers["location"], "/v1/me": "/v1/me"}
 
 
@@ -248,7 +249,8 @@ def test_vary_is_one_list(open_catalogue, shop):
     with Api(open_catalogue, shop.token()) as api:
         assert words(api.get("/v1/me"), "vary") == ["accept-encoding", "origin"]
         assert words(api.get("/nowhere"), "vary") == ["origin"]
-        asked = api.request("OPTIONS", "/v1/me", headers={"origin": ORIGIN, "access-control-request-method": "GET"})
+        asked = api.request("OPTIONS", "/v1/me", headers={
+            "origin": ORIGIN, "access-control-request-method": "GET"})
         assert words(asked, "vary") == ["origin", "access-control-request-method",
                                         "access-control-request-headers"]
 
@@ -282,8 +284,8 @@ def post(api, content, **headers):
     None, "", "text/plain", "text/json", "application/jsonx", "application/merge-patch+json", "application/*",
     "*/*", "application", "json", "application/json, application/json", "application/json charset=utf-8",
     "application/json; charset", "application/json; charset=latin1", "application/json; charset=utf-16",
-    "application/json; charset=us-ascii", 'application/json; charset="utf-8', "application/json;charset=utf-8;charset=x",
-    "application/json; a=b c"])
+    "application/json; charset=us-ascii", 'application/json; charset="utf-8',
+    "application/json;charset=utf-8;charset=x", "application/json; a=b c"])
 def test_other_content_types_are_415(any_api, kind):
     """RFC 9110 §15.5.16: the answer's Accept says what is taken."""
     answer = post(any_api, GOOD, **({} if kind is None else {"content_type": kind}))
@@ -293,7 +295,8 @@ def test_other_content_types_are_415(any_api, kind):
 
 @pytest.mark.parametrize("kind", [
     "application/json", "APPLICATION/Json", "application/json;", "application/json; charset=UTF-8",
-    'application/json;charset="utf-8"', "application/json ; odata=x;CHARSET=utf-8", 'application/json; a="b,\\";c"'])
+    'application/json;charset="utf-8"', "application/json ; odata=x;CHARSET=utf-8",
+    'application/json; a="b,\\";c"'])
 def test_json_in_utf_8_is_taken(any_api, kind):
     assert post(any_api, GOOD, content_type=kind).status_code == 201
 
@@ -365,8 +368,9 @@ def test_what_excludes_json_is_406(any_api, shop, readable, accept):
 
 
 @pytest.mark.parametrize("accept", [
-    "*/*", "application/*", "application/json", "Application/JSON", "text/html, */*;q=0.1", "application/json;q=0.001",
-    "application/*;q=0, application/json", "application/json; charset=utf-8", "", "text/html, application/json;v=1;q=.5",
+    "*/*", "application/*", "application/json", "Application/JSON", "text/html, */*;q=0.1",
+    "application/json;q=0.001", "application/*;q=0, application/json", "application/json; charset=utf-8", "",
+    "text/html, application/json;v=1;q=.5",
     "text/html, image/gif, *; q=.2, */*; q=.2", "text/html;q=x", "html", "text/html;", 'text/html;a="', ",,"])
 def test_what_takes_json_or_is_no_list_is_answered(any_api, accept):
     """What is not well-formed says nothing. ("text/html;" is, and takes no JSON.)"""
@@ -399,7 +403,8 @@ def test_gzip_is_the_same_text(any_api, readable):
 def test_each_coding_has_its_tag(any_api, readable):
     """RFC 9110 §8.8.3.3. A tag is known again, by whoever can read what it stands for."""
     path = readable["/v1/products"]
-    plain, packed = (fetch(any_api, path, accept_encoding=coding).headers["etag"] for coding in ("identity", "gzip"))
+    plain, packed = (fetch(any_api, path, accept_encoding=coding).headers["etag"]
+                     for coding in ("identity", "gzip"))
     assert packed == plain[:-1] + '-gzip"' and plain != packed
     for coding, tag, status in (("gzip", plain, 304), ("gzip", packed, 304), ("identity", plain, 304),
                                 ("identity", packed, 200), ("gzip", '"x-gzip"', 200)):
@@ -411,10 +416,12 @@ def test_each_coding_has_its_tag(any_api, readable):
 
 
 @pytest.mark.parametrize("accept, taken", [
-    ("gzip", True), ("GZIP", True), ("x-gzip", True), ("deflate, gzip;q=0.5", True), ("*", True), ("br, *;q=0.1", True),
+    ("gzip", True), ("GZIP", True), ("x-gzip", True), ("deflate, gzip;q=0.5", True), ("*", True),
+    ("br, *;q=0.1", True),
     ("gzip, deflate, br, zstd", True), ("gzip;q=1.0, identity;q=0.5", True), ("identity;q=0, *", True),
-    ("", False), ("gzip;q=0", False), ("gzip;q=0.000", False), ("*, gzip;q=0", False), ("br", False), ("gzipx", False),
-    ("identity, gzip;q=0.5", False), ("gzip;q=2", False), ("gzip/1", False), ("*;q=0", False), ("identity", False)])
+    ("", False), ("gzip;q=0", False), ("gzip;q=0.000", False), ("*, gzip;q=0", False), ("br", False),
+    ("gzipx", False), ("identity, gzip;q=0.5", False), ("gzip;q=2", False), ("gzip/1", False), ("*;q=0", False),
+    ("identity", False)])
 def test_who_takes_gzip(any_api, readable, accept, taken):
     answer = fetch(any_api, readable["/v1/products"], accept_encoding=accept)
     assert answer.status_code == 200
@@ -457,7 +464,8 @@ def test_a_written_answer_is_packed_too(any_api, shop):
     """And the compressor carries nothing over from one answer to the next."""
     product, key = shop.product(), str(uuid.uuid4())
     body = {"items": [{"productId": product, "quantity": 1}] * 20, "paymentMethod": "card"}
-    sales = [any_api.sell(body, key=key, headers={"accept-encoding": coding}) for coding in ("gzip", "identity", "gzip")]
+    sales = [any_api.sell(body, key=key, headers={"accept-encoding": coding})
+             for coding in ("gzip", "identity", "gzip")]
     assert [a.status_code for a in sales] == [201] * 3
     assert [a.headers.get("content-encoding") for a in sales] == ["gzip", None, "gzip"]
     assert sales[0].json() == sales[1].json() == sales[2].json() and len(sales[0].json()["items"]) == 20
