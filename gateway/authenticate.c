@@ -69,30 +69,25 @@ static bool refuse_result(struct tw_req *req, const struct tw_auth_result *resul
 
 // ---- bad tokens by address ----------------------------------------------------------------------
 
-// Whether the address has sent so many bad tokens that no further one is looked at.
-static bool is_limited(struct tw_req *req)
+// The limit on bad tokens of the client's address: looked at before a token is, charged when it was
+// bad. False when there is no room.
+static bool has_room(struct tw_req *req, bool charge)
 {
     struct tw_limit_result result;
     const struct tw_worker *worker = req->worker;
     if (req->config->auth_failures_rate == 0)
-        return false;
-    tw_limit_peek(worker->heritage->limits, TW_LIMIT_TOKEN_FAILURES, tw_address_key(&req->client),
-                  &worker->failure_rule, 1, tw_now_us(), &result);
-    if (result.allowed)
-        return false;
-    tw_metric_add(req->page, TW_METRIC_TOKENS_LIMITED, 1);
+        return true;
+    (charge ? tw_limit_take : tw_limit_peek)(worker->heritage->limits, TW_LIMIT_TOKEN_FAILURES,
+                                             tw_address_key(&req->client), &worker->failure_rule, 1,
+                                             tw_now_us(), &result);
     req->retry_after_s = (unsigned)(result.retry_after_us / 1000000 + 1);
-    return true;
+    return result.allowed;
 }
 
-static void count_failure(struct tw_req *req)
+static bool refuse_limited(struct tw_req *req)
 {
-    struct tw_limit_result ignored;
-    const struct tw_worker *worker = req->worker;
-    if (req->config->auth_failures_rate != 0)
-        tw_limit_take(worker->heritage->limits, TW_LIMIT_TOKEN_FAILURES,
-                      tw_address_key(&req->client), &worker->failure_rule, 1, tw_now_us(),
-                      &ignored);
+    tw_metric_add(req->page, TW_METRIC_TOKENS_LIMITED, 1);
+    return refuse(req, TW_QUOTA_EXCEEDED, "Too many bad tokens from this address.");
 }
 
 // ---- authenticate -------------------------------------------------------------------------------
@@ -147,16 +142,17 @@ static bool authenticate_by_token(struct tw_req *req, struct tw_str token)
         tw_metric_add(req->page, TW_METRIC_TOKENS_HIT, 1);
         return take_principal(req, known);
     }
-    if (is_limited(req))
-        return refuse(req, TW_QUOTA_EXCEEDED, "Too many bad tokens from this address.");
+    if (!has_room(req, false))
+        return refuse_limited(req);
     struct tw_auth_result result = verify(req, token);
     if (result.status == TW_OK) {
         tw_metric_add(req->page, TW_METRIC_TOKENS_VERIFIED, 1);
         return take_principal(req, result.principal);
     }
+    bool bad = result.status == TW_TOKEN_INVALID || result.status == TW_TOKEN_EXPIRED;
+    if (bad && !has_room(req, true)) // another worker has used it up meanwhile
+        return refuse_limited(req);
     tw_metric_add(req->page, TW_METRIC_TOKENS_REFUSED, 1);
-    if (result.status == TW_TOKEN_INVALID || result.status == TW_TOKEN_EXPIRED)
-        count_failure(req);
     return refuse_result(req, &result);
 }
 
