@@ -115,6 +115,9 @@ static const char *read_all(const struct tw_claim_names *names, struct tw_claims
         reason = "groups claim is malformed";
     if (!reason && !read_text(out->root, names->store, TW_CLAIM_TEXT_MAX_BYTES, &out->store))
         reason = "store claim is malformed";
+    for (size_t i = 0; !reason && i < names->extra.n; i++)
+        if (!read_text(out->root, names->extra.items[i], TW_CLAIM_TEXT_MAX_BYTES, &out->extra[i]))
+            reason = "a claim that is counted by is malformed";
     return reason;
 }
 

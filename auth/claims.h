@@ -18,6 +18,7 @@
 #include "gateway/status.h"
 
 #define TW_CLAIM_TEXT_MAX_BYTES  256
+#define TW_CLAIMS_EXTRA_MAX      TW_CONFIG_LIMIT_CLAIMS_MAX
 #define TW_CLAIM_ISS_MAX_BYTES   1024
 #define TW_CLAIM_SCOPE_MAX_BYTES 4096
 #define TW_CLAIM_TIME_MAX_S      253402300799 // the end of the year 9999
@@ -26,6 +27,7 @@
 // begins with '/' is a JSON Pointer into nested objects: "/realm_access/roles".
 struct tw_claim_names {
     const char *groups, *store;
+    struct tw_texts extra; // at most TW_CLAIMS_EXTRA_MAX that somebody counts by
 };
 
 // What one issuer's tokens must look like. All borrowed.
@@ -41,6 +43,7 @@ struct tw_issuer_rules {
 // Slices point into `root`; an absent text is empty. Absent nbf and iat are 0.
 struct tw_claims {
     struct tw_str iss, sub, client_id, token_use, scope, jti, username, store;
+    struct tw_str extra[TW_CLAIMS_EXTRA_MAX]; // texts of names.extra, in its order
     int64_t exp_unix_s, nbf_unix_s, iat_unix_s;
     const json_t *aud;    // a string or an array of strings; NULL when absent
     const json_t *groups; // likewise

@@ -20,6 +20,8 @@ struct tw_principal *tw_principal_new(const struct tw_claims *claims, unsigned r
     size_t bytes = sizeof(struct tw_principal) + claims->sub.n + claims->username.n +
                    claims->client_id.n + claims->iss.n + claims->store.n + claims->token_use.n +
                    claims->scope.n + claims->jti.n;
+    for (size_t i = 0; i < TW_COUNT(claims->extra); i++)
+        bytes += claims->extra[i].n;
     struct tw_principal *principal = malloc(bytes + 1); // so that empty texts point inside, too
     if (!principal)
         return NULL;
@@ -32,6 +34,8 @@ struct tw_principal *tw_principal_new(const struct tw_claims *claims, unsigned r
     principal->token_use = copy_text(&end, claims->token_use);
     principal->scope = copy_text(&end, claims->scope);
     principal->jti = copy_text(&end, claims->jti);
+    for (size_t i = 0; i < TW_COUNT(claims->extra); i++)
+        principal->extra[i] = copy_text(&end, claims->extra[i]);
     principal->roles = roles;
     principal->judged_epoch = 0;
     principal->exp_unix_s = claims->exp_unix_s;

@@ -15,6 +15,7 @@
 // Read-only for everybody but principal.c. An absent text is empty, never NULL.
 struct tw_principal {
     struct tw_str subject, username, client_id, issuer, store, token_use, scope, jti;
+    struct tw_str extra[TW_CLAIMS_EXTRA_MAX]; // as in struct tw_claims
     unsigned roles; // enum tw_role bits the token grants; what they imply is tw_policy's business
     int64_t exp_unix_s;
     uint64_t judged_epoch; // private to verifier.c: the deny list that it was judged by

@@ -52,6 +52,7 @@ struct tw_verifier *tw_verifier_new(const struct tw_verifier_config *config)
         return NULL;
     verifier->names.groups = config->groups_claim ?: TW_VERIFIER_DEFAULT_GROUPS;
     verifier->names.store = config->store_claim ?: TW_VERIFIER_DEFAULT_STORE;
+    verifier->names.extra = config->extra_claims;
     verifier->group_roles = config->group_roles;
     verifier->n_group_roles = config->n_group_roles;
     verifier->leeway_s = config->leeway_s;

@@ -29,6 +29,7 @@ struct tw_verifier_config {
     const struct tw_issuer_rules *issuers; // copied; their texts and arrays are borrowed
     size_t n_issuers;
     const char *groups_claim, *store_claim;   // borrowed; NULL: the defaults above
+    struct tw_texts extra_claims;             // borrowed; at most TW_CLAIMS_EXTRA_MAX
     const struct tw_group_roles *group_roles; // borrowed: auth.roles.groups
     size_t n_group_roles;
     int64_t leeway_s;                             // 0 to TW_VERIFIER_LEEWAY_MAX_S
@@ -81,8 +82,8 @@ TW_MUST_USE bool tw_verifier_set_denied(struct tw_verifier *verifier, struct tw_
 TW_MUST_USE struct tw_principal *tw_verifier_recall(struct tw_verifier *verifier,
                                                     struct tw_str token, int64_t now_unix_s);
 
-// Whether the deny list names a principal that was found good before. Cheap while the list stays the
-// same.
+// Whether the deny list names a principal that was found good before. Cheap while the list stays
+// the same.
 TW_MUST_USE bool tw_verifier_denies(const struct tw_verifier *verifier,
                                     struct tw_principal *principal);
 

@@ -19,11 +19,13 @@
 
 #include <stdio.h>
 
-#define TW_CONFIG_LISTEN_MAX   16
-#define TW_CONFIG_ISSUER_MAX   16
-#define TW_CONFIG_AUDIENCE_MAX 64
-#define TW_CONFIG_TEXTS_MAX    64  // scopes of a route, groups of an issuer, origins
-#define TW_CONFIG_RULES_MAX    256 // lines of auth.roles.groups, auth.routes, auth.certificates
+#define TW_CONFIG_LISTEN_MAX       16
+#define TW_CONFIG_ISSUER_MAX       16
+#define TW_CONFIG_AUDIENCE_MAX     64
+#define TW_CONFIG_TEXTS_MAX        64 // scopes of a route, groups of an issuer, origins
+#define TW_CONFIG_LIMITS_MAX       32 // policies, quotas counted by themselves
+#define TW_CONFIG_LIMIT_CLAIMS_MAX 8
+#define TW_CONFIG_RULES_MAX        256 // lines of auth.roles.groups, auth.routes, auth.certificates
 
 // Values of a Cognito token's `token_use` claim, as bits.
 enum {
@@ -77,6 +79,29 @@ struct tw_group_roles {
     unsigned roles; // bits of enum tw_role
 };
 
+// What a policy counts by, as bits, and which requests.
+enum {
+    TW_LIMIT_BY_PRINCIPAL = 1,
+    TW_LIMIT_BY_CLIENT = 2,
+    TW_LIMIT_BY_ADDRESS = 4,
+    TW_LIMIT_BY_ROUTE = 8,
+    TW_LIMIT_BY_CLAIM = 16,
+    TW_LIMIT_READS = 1, // GET and HEAD
+    TW_LIMIT_WRITES = 2,
+};
+
+// How much may be asked for: `rate` in each `period_us`, `burst` at once.
+struct tw_limit_policy {
+    const char *name;
+    unsigned key;           // bits of TW_LIMIT_BY_*
+    size_t claim;           // of TW_LIMIT_BY_CLAIM: index into limit_claims
+    uint64_t rate, burst;   // in units of cost
+    uint64_t period_us;     // a second, minute, hour or day
+    uint64_t cost;          // of one request
+    unsigned methods;       // TW_LIMIT_READS, TW_LIMIT_WRITES or both
+    struct tw_texts routes; // "POST /v1/products", as THE table spells it; none: every route
+};
+
 // Who may use a route, instead of what THE table says.
 struct tw_route_access {
     const char *route;      // "POST /v1/products", as THE table spells it
@@ -120,6 +145,9 @@ struct tw_config {
     size_t n_route_access;
     const struct tw_certificate_roles *certificate_roles;
     size_t n_certificate_roles;
+    const struct tw_limit_policy *limits;
+    size_t n_limits;
+    struct tw_texts limit_claims; // names of the claims that limits count by, each once
     const struct tw_network *trusted_proxies;
     size_t n_trusted_proxies;
     struct tw_texts cors_origins; // "https://till.example.com", or only "*"

@@ -71,6 +71,8 @@ void tw_config_print(const struct tw_config *config, FILE *out)
     size_t level;
     fputs("listen:", out);
     tw_config_listen_print(config, "  ", out);
+    fputs("limits:", out);
+    tw_config_limits_print(config, "  ", out);
     for (size_t i = 0; i < TW_OPTION_COUNT; i++) {
         const struct tw_option *option = &tw_options[i];
         const char *word = print_sections(before, option->key, &level, out);
@@ -231,6 +233,33 @@ static const char preamble[] =
     "`[{subject: \"CN=till-7,O=Shop\", roles: [cashier], store: north}]`. The subject is written "
     "as\n"
     "RFC 2253 does, the most specific part first. A certificate without a line has no role.\n"
+    "\n"
+    "## `limits`\n"
+    "\n"
+    "How often something may be asked for. Every policy that holds for a request is counted, and "
+    "a\n"
+    "request passes when all of them allow it; otherwise it is answered 429 `quota-exceeded` with "
+    "the\n"
+    "policies' names and `Retry-After`. Counts are exact over all workers.\n"
+    "\n"
+    "```yaml\n"
+    "limits:\n"
+    "  - {name: per-client, key: principal, rate: 100/s, burst: 200}\n"
+    "  - {name: sales, key: principal, rate: 20/s, methods: writes, quota: 50000}\n"
+    "```\n"
+    "\n"
+    "| key | meaning |\n"
+    "|---|---|\n"
+    "| `name` | Stands in headers, metrics and problems. |\n"
+    "| `key` | What is counted apart: `principal`, `client` (the app), `address` (IPv6: the /64), "
+    "`route`, `claim:NAME`, or several with `+` between, a claim last. Without a token the address "
+    "takes the place of principal, client and claim. |\n"
+    "| `rate` | `100/s`, `60/m`, `1000/h` or `5000/d`: what comes back as time passes. |\n"
+    "| `burst` | What may be used at once after a rest; default the number of `rate`. |\n"
+    "| `quota` | So many a day besides, or instead of `rate`; counted as a policy `NAME-day`. |\n"
+    "| `cost` | Of one request, default 1. |\n"
+    "| `methods` | `all` (the default), `reads` (GET, HEAD) or `writes`. |\n"
+    "| `routes` | Only these, as `tillway routes` lists them; default all. |\n"
     "\n"
     "## `http.trusted_proxies`\n"
     "\n"

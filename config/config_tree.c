@@ -12,6 +12,7 @@ const struct tw_config_list tw_config_lists[TW_CONFIG_LIST_COUNT] = {
     {"auth.roles.groups", tw_config_group_roles_set, tw_config_group_roles_print},
     {"auth.routes", tw_config_route_access_set, tw_config_route_access_print},
     {"auth.certificates", tw_config_certificates_set, tw_config_certificates_print},
+    {"limits", tw_config_limits_set, tw_config_limits_print},
     {"http.trusted_proxies", tw_config_proxies_set, tw_config_proxies_print},
     {"cors.origins", tw_config_cors_origins_set, tw_config_cors_origins_print},
 };

@@ -164,7 +164,7 @@ struct tw_config_list {
     void (*set)(struct tw_config_load *load, const struct tw_config_node *node);
     void (*print)(const struct tw_config *config, const char *indent, FILE *out);
 };
-#define TW_CONFIG_LIST_COUNT 7
+#define TW_CONFIG_LIST_COUNT 8
 extern const struct tw_config_list tw_config_lists[TW_CONFIG_LIST_COUNT];
 
 // The keys a mapping inside a list may have; `node` is filled in, NULL for an absent key.
@@ -216,6 +216,8 @@ void tw_config_route_access_set(struct tw_config_load *load, const struct tw_con
 void tw_config_route_access_print(const struct tw_config *config, const char *indent, FILE *out);
 void tw_config_certificates_set(struct tw_config_load *load, const struct tw_config_node *node);
 void tw_config_certificates_print(const struct tw_config *config, const char *indent, FILE *out);
+void tw_config_limits_set(struct tw_config_load *load, const struct tw_config_node *node);
+void tw_config_limits_print(const struct tw_config *config, const char *indent, FILE *out);
 void tw_config_proxies_set(struct tw_config_load *load, const struct tw_config_node *node);
 void tw_config_proxies_print(const struct tw_config *config, const char *indent, FILE *out);
 void tw_config_cors_origins_set(struct tw_config_load *load, const struct tw_config_node *node);

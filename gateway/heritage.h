@@ -8,8 +8,8 @@
 #define TW_HERITAGE_H
 
 #include "config/config.h"
-#include "gateway/limit.h"
 #include "gateway/count_table.h"
+#include "gateway/limit.h"
 #include "gateway/router.h"
 #include "gateway/shared.h"
 
@@ -22,6 +22,7 @@ struct tw_heritage {
     struct tw_shared *shared;
     struct tw_limit_table *limits;
     struct tw_count_table *peer_counts;
+    struct tw_count_table *in_progress; // requests, by principal
     unsigned worker_index;
     unsigned n_workers;
     const int *listen_fds; // bound, listening, non-blocking; one per config->listen, in its order

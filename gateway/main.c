@@ -10,6 +10,7 @@
 #include "gateway/auth_files.h"
 #include "gateway/db_migrate.h"
 #include "gateway/heritage.h"
+#include "gateway/rate_limit.h"
 #include "gateway/reference.h"
 #include "gateway/tls.h"
 #include "gateway/token_command.h"
@@ -105,10 +106,14 @@ static bool routes_exist(const struct tw_config *config)
 {
     char err[1024];
     struct tw_access *access = tw_access_new(&tw_routes, config, err, sizeof(err));
-    if (!access)
+    struct tw_rate_limits *limits = access
+                                        ? tw_rate_limits_new(&tw_routes, config, err, sizeof(err))
+                                        : NULL;
+    if (!limits)
         (void)fprintf(stderr, "tillway: %s\n", err);
     free(access);
-    return access != NULL;
+    tw_rate_limits_free(limits);
+    return limits != NULL;
 }
 
 static int run_with_config(const struct arguments *arguments)

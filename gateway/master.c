@@ -40,6 +40,7 @@ struct master {
     struct tw_shared *shared; // one page per worker and one of the master's own
     struct tw_limit_table *limits;
     struct tw_count_table *peer_counts;
+    struct tw_count_table *in_progress;
     unsigned n_workers;
     int *listen_fds; // NULL once the workers drain
     struct tw_auth_files *auth_files;
@@ -239,6 +240,7 @@ static bool make_supervisor(struct master *master)
         .shared = master->shared,
         .limits = master->limits,
         .peer_counts = master->peer_counts,
+        .in_progress = master->in_progress,
         .n_workers = master->n_workers,
         .listen_fds = master->listen_fds,
         .log_level = log_level(master->config),
@@ -275,7 +277,8 @@ static bool prepare(struct master *master)
     master->shared = tw_shared_new(master->n_workers + 1, config->n_issuers);
     master->limits = tw_limit_table_new(LIMIT_ENTRIES);
     master->peer_counts = tw_count_table_new(master->n_workers);
-    if (!master->shared || !master->limits || !master->peer_counts)
+    master->in_progress = tw_count_table_new(master->n_workers);
+    if (!master->shared || !master->limits || !master->peer_counts || !master->in_progress)
         return fail(master, "cannot start: no shared memory");
     if (!tw_listen_open(config, master->n_workers, &master->listen_fds, error,
                         sizeof(master->error)))

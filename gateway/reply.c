@@ -172,19 +172,26 @@ static void put_errors(struct tw_json *json, const struct tw_problem_error *erro
     tw_json_array_end(json);
 }
 
+// The one problem here that has a type of its own (draft-ietf-httpapi-ratelimit-headers).
+static const char quota_exceeded[] =
+    "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
 static struct tw_json problem_body(struct tw_req *req, enum tw_status status, const char *detail,
                                    const struct tw_problem_error *errors, size_t n)
 {
     const struct tw_status_info *info = tw_status_info(status);
     struct tw_json json = tw_reply_body(req);
     tw_json_object(&json);
-    TW_JSON_STR(&json, "type", TW_STR("about:blank"));
+    TW_JSON_STR(&json, "type",
+                tw_str_of(status == TW_QUOTA_EXCEEDED ? quota_exceeded : "about:blank"));
     TW_JSON_STR(&json, "title", tw_str_of(info->title));
     TW_JSON_I64(&json, "status", info->http);
     if (detail)
         TW_JSON_STR(&json, "detail", tw_str_of(detail));
     TW_JSON_STR(&json, "code", tw_str_of(info->code));
     TW_JSON_STR(&json, "requestId", req->request_id);
+    if (req->n_limit_answers > 0 && status == TW_QUOTA_EXCEEDED)
+        tw_rate_limit_problem(req, &json);
     put_errors(&json, errors, n);
     tw_json_object_end(&json);
     return json;

@@ -177,4 +177,5 @@ void tw_reply_head_set(struct tw_req *req, unsigned http_status, size_t content_
     set_constant_lines(req);
     set_caching(req, http_status, form);
     tw_cors_set_headers(req);
+    tw_rate_limit_headers(req);
 }

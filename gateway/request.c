@@ -125,6 +125,7 @@ static void on_dispose(void *p)
     tw_stats_request(req->page, (unsigned)row, req->http_status, duration_us);
     if (req->config->log_access)
         log_access(req, duration_us);
+    tw_rate_limit_end(req);
     tw_principal_unref(req->principal);
 }
 
@@ -241,8 +242,8 @@ static bool stage_route(struct tw_req *req)
 static void run(struct tw_req *req)
 {
     if (stage_target(req) && !tw_cors_answers(req) && stage_route(req) &&
-        tw_stage_authenticate(req) && tw_stage_authorize(req) && tw_stage_accept(req) &&
-        tw_stage_body(req)) {
+        tw_stage_limit_peer(req) && tw_stage_authenticate(req) && tw_stage_authorize(req) &&
+        tw_stage_limit_principal(req) && tw_stage_accept(req) && tw_stage_body(req)) {
         struct tw_verdict verdict = req->route->handler(req);
         (void)verdict; // it exists, so the request waits or has been answered
     }

@@ -59,6 +59,11 @@ struct tw_req {
     tw_db_step next_step;
     unsigned http_status;   // 0 until answered
     unsigned retry_after_s; // for a 429 or 503; 0: as usual
+
+    // For rate_limit.c only.
+    struct tw_limit_answer *limit_answers; // of the policies judged so far
+    size_t n_limit_answers;
+    bool is_in_progress; // counted as such
     enum tw_status status;
     char request_id_text[TW_REQUEST_ID_MAX];
 };

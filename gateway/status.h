@@ -43,6 +43,7 @@
     XX(AMOUNT_OUT_OF_RANGE, "amount-out-of-range", 422, "Amount is out of range", INFO)           \
     XX(IDEMPOTENCY_MISMATCH, "idempotency-mismatch", 422, "Idempotency key was used", INFO)       \
     XX(QUOTA_EXCEEDED, "quota-exceeded", 429, "Too many requests", INFO)                          \
+    XX(TOO_MANY_IN_PROGRESS, "too-many-in-progress", 429, "Too many requests in progress", INFO)  \
     XX(HEAD_TOO_LARGE, "head-too-large", 431, "Request header fields are too large", INFO)        \
     XX(INTERNAL, "internal", 500, "Internal error", ERROR)                                        \
     XX(DATABASE_UNAVAILABLE, "database-unavailable", 503, "Database is not reachable", WARN)      \

@@ -81,6 +81,7 @@ static void slot_clear(struct slot *slot)
     slot->owner->lives[slot->index] = (struct tw_worker_life){0};
     clear_page(page_of(slot->owner, slot->index));
     tw_count_table_clear(slot->owner->setup.peer_counts, slot->index);
+    tw_count_table_clear(slot->owner->setup.in_progress, slot->index);
 }
 
 static void on_ipc(evutil_socket_t fd, short what, void *arg)
@@ -110,6 +111,7 @@ static _Noreturn void run_child(const struct slot *slot, int ipc_fd, const sigse
         .shared = setup->shared,
         .limits = setup->limits,
         .peer_counts = setup->peer_counts,
+        .in_progress = setup->in_progress,
         .worker_index = slot->index,
         .n_workers = setup->n_workers,
         .listen_fds = setup->listen_fds + slot->index * setup->config->n_listens,

@@ -33,6 +33,7 @@ struct tw_supervisor_setup {
     struct tw_shared *shared; // with one page per worker at least
     struct tw_limit_table *limits;
     struct tw_count_table *peer_counts;
+    struct tw_count_table *in_progress;
     unsigned n_workers;
     const int *listen_fds; // n_workers rows of config->n_listens; borrowed
     enum tw_level log_level;

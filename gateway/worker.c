@@ -130,8 +130,9 @@ static bool access_init(struct tw_worker *worker)
     const struct tw_config *config = worker->config;
     char err[256]; // main has said it already
     worker->access = tw_access_new(worker->heritage->routes, config, err, sizeof(err));
+    worker->rate_limits = tw_rate_limits_new(worker->heritage->routes, config, err, sizeof(err));
     worker->nobody = tw_principal_new(&(struct tw_claims){0}, 0);
-    return worker->access && worker->nobody &&
+    return worker->access && worker->rate_limits && worker->nobody &&
            (config->auth_failures_rate == 0 ||
             tw_limit_rule_make(config->auth_failures_rate, 1000000, config->auth_failures_burst,
                                &worker->failure_rule));
@@ -162,6 +163,7 @@ static void dispose(struct tw_worker *worker)
     tw_db_free(worker->db);
     tw_worker_keys_dispose(worker);
     tw_principal_unref(worker->nobody);
+    tw_rate_limits_free(worker->rate_limits);
     free(worker->access);
 }
 

@@ -12,6 +12,7 @@
 #include "gateway/db.h"
 #include "gateway/h2o_include.h"
 #include "gateway/heritage.h"
+#include "gateway/rate_limit.h"
 #include "gateway/request.h"
 
 #define TW_CONN_MAGIC 0x7711c0deu
@@ -48,12 +49,13 @@ struct tw_worker {
     struct tw_reply_head *reply_head;  // what every answer's head has
     struct tw_gzip *gzip;              // for reply.c
     struct tw_limit_rule failure_rule; // for bad tokens; unused when their rate is 0
+    struct tw_rate_limits *rate_limits;
     uint64_t document_generations[TW_CONFIG_ISSUER_MAX + 1]; // per slot: last taken or refused
     uint64_t keys_asked_us[TW_CONFIG_ISSUER_MAX]; // when fresh keys were asked for last; 0: never
     h2o_linklist_t conns;                         // oldest first
     size_t n_conns, max_conns;
     h2o_linklist_t pending_proxies; // accept.c
-    bool accept_is_short; // some listener has paused for want of room
+    bool accept_is_short;           // some listener has paused for want of room
     h2o_socket_t *ipc;
     h2o_timeout_t tick_timeout;
     h2o_timeout_entry_t tick;

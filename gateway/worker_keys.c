@@ -34,6 +34,7 @@ bool tw_worker_keys_init(struct tw_worker *worker)
         .n_issuers = config->n_issuers,
         .groups_claim = config->auth_roles_claim,
         .store_claim = config->auth_roles_store,
+        .extra_claims = config->limit_claims,
         .group_roles = config->group_roles,
         .n_group_roles = config->n_group_roles,
         .leeway_s = (int64_t)(config->auth_leeway_ms / 1000),

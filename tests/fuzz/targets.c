@@ -157,7 +157,7 @@ void tw_fuzz_claims(struct tw_str input)
                                                  .n_audiences = 1,
                                                  .scopes = {texts + 1, 1},
                                                  .groups = {texts + 2, 1}};
-    static const struct tw_claim_names names = {"/realm_access/roles", "store"};
+    static const struct tw_claim_names names = {.groups = "/realm_access/roles", .store = "store"};
     struct tw_claims claims;
     const char *reason;
     if (tw_claims_parse(input, &names, &claims))

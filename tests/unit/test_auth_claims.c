@@ -7,7 +7,7 @@
 #define NOW    INT64_C(1800000000)
 #define LEEWAY 30
 
-static const struct tw_claim_names names = {"cognito:groups", "custom:storeId"};
+static const struct tw_claim_names names = {.groups = "cognito:groups", .store = "custom:storeId"};
 static const char *const clients[] = {"till", "office"};
 static const struct tw_issuer_rules rules = {.issuer = "https://issuer.example",
                                              .audiences = clients,
@@ -79,7 +79,7 @@ static void test_names_are_options(void **state)
 {
     (void)state;
     struct tw_claims c;
-    const struct tw_claim_names own = {"roles", "shop"};
+    const struct tw_claim_names own = {.groups = "roles", .store = "shop"};
     assert_null(
         tw_claims_parse(TW_STR("{\"sub\":\"s\",\"exp\":1,\"roles\":\"admin\",\"shop\":\"7\","
                                "\"cognito:groups\":3,\"custom:storeId\":4}"),
@@ -110,7 +110,7 @@ static void test_claims_in_objects(void **state)
     };
     for (size_t i = 0; i < TW_COUNT(cases); i++) {
         struct tw_claims c;
-        const struct tw_claim_names own = {cases[i].groups, cases[i].store};
+        const struct tw_claim_names own = {.groups = cases[i].groups, .store = cases[i].store};
         const char *reason = tw_claims_parse(tw_str_of(payload), &own, &c);
         if (cases[i].shop && strcmp(cases[i].shop, "malformed") == 0) {
             assert_string_equal(reason, "store claim is malformed");

@@ -72,7 +72,7 @@ static void test_effective_roles(void **state)
 static unsigned roles_by(const char *groups, const struct tw_group_roles *lines, size_t n)
 {
     struct tw_claims claims;
-    const struct tw_claim_names names = {"g", "s"};
+    const struct tw_claim_names names = {.groups = "g", .store = "s"};
     char *payload = kit_format("{\"sub\":\"s\",\"exp\":1%s%s}", *groups ? ",\"g\":" : "", groups);
     assert_null(tw_claims_parse(tw_str_of(payload), &names, &claims));
     unsigned roles = tw_policy_roles_of_groups(&claims, lines, n);

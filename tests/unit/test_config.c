@@ -222,8 +222,8 @@ static void keys_nobody_knows(void **state)
     refused("queue_max: 4\n", "a.yaml:1: queue_max: unknown key; did you mean \"db.queue_max\"?");
     refused("auth: {jwks: {refersh: 1h}}\n",
             "a.yaml:1: auth.jwks.refersh: unknown key; did you mean \"auth.jwks.refresh\"?");
-    refused("limits: []\n",
-            "a.yaml:1: limits: unknown key; remove it or see docs/configuration.md");
+    refused("webhooks: []\n",
+            "a.yaml:1: webhooks: unknown key; remove it or see docs/configuration.md");
     refused("db.queue_max: 4\n",
             "a.yaml:1: db.queue_max: write the key nested, one level for each dot");
     refused("listen: [{port: 80, adress: \"::\"}]\n",

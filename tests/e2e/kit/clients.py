@@ -112,10 +112,10 @@ class RawAnswer:
         return json.loads(self.content)
 
 
-def raw_http1(port, request, timeout_s=10):
+def raw_http1(port, request, timeout_s=10, source="127.0.0.1"):
     """Sends these bytes; every answer up to the end of the connection, or to the time's end."""
     answers, data = [], b""
-    with socket.create_connection(("127.0.0.1", port), timeout_s) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout_s, (source, 0)) as sock:
         try:
             sock.sendall(request)
         except (BrokenPipeError, ConnectionResetError):

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rate limits: who is counted how, what a client is told, and that no worker counts for itself.
+Exactness of the table has unit tests (test_limit.c). Rows of FAULTS: H7."""
+
+import json
+import re
+import time
+
+import pytest
+
+from kit.clients import Api, Connection, assert_problem, at_once, raw_http1
+from kit.gateway import deep_merge
+from kit.processes import BINARY, eventually, run
+from test_sales import lock_stock
+
+SLOW = "1/h"  # nothing comes back while a test runs
+
+
+def limits(*policies, **more):
+    return {"limits": [{"name": "one", "key": "principal", "rate": SLOW, **p} for p in policies], **more}
+
+
+def statuses(api, n, path="/v1/me", **how):
+    return [api.get(path, **how).status_code for _ in range(n)]
+
+
+def parsed(value):
+    """A list of structured field strings with parameters: {name: {parameter: int}}."""
+    out = {}
+    for item in value.split(", "):
+        name, *parameters = item.split(";")
+        assert re.fullmatch(r'"[a-z0-9.-]+"', name), value
+        out[name.strip('"')] = {k: int(v) for k, v in (p.split("=") for p in parameters)}
+    return out
+
+
+# ---- what a client is told -------------------------------------------------------------------------
+
+
+def test_headers_and_the_refusal(start, issuer):
+    """draft-ietf-httpapi-ratelimit-headers-10"""
+    gateway = start(**limits({"name": "per-client", "rate": "2/m", "burst": 3}))
+    with Api(gateway, issuer.token()) as api:
+        for left in (2, 1, 0):
+            answer = api.get("/v1/me")
+            assert answer.status_code == 200
+            assert parsed(answer.headers["ratelimit-policy"]) == {"per-client": {"q": 3, "w": 90}}
+            said = parsed(answer.headers["ratelimit"])["per-client"]
+            assert said["r"] == left and 30 * (3 - left) - 5 <= said["t"] <= 30 * (3 - left)
+            assert "x-ratelimit-limit" not in answer.headers
+        answer = api.get("/v1/me")
+        problem = assert_problem(answer, 429, "quota-exceeded")
+        assert problem["type"].endswith("#quota-exceeded")
+        assert problem["violated-policies"] == ["per-client"]
+        assert 25 <= int(answer.headers["retry-after"]) <= 30
+        assert parsed(answer.headers["ratelimit"])["per-client"]["r"] == 0
+
+
+def test_retry_after_is_the_truth(start, issuer):
+    gateway = start(**limits({"rate": "1/s", "burst": 1}))
+    with Api(gateway, issuer.token()) as api:
+        assert api.get("/v1/me").status_code == 200
+        began = time.monotonic()
+        answer = api.get("/v1/me")
+        assert answer.status_code == 429 and answer.headers["retry-after"] == "1"
+        eventually(lambda: api.get("/v1/me").status_code == 200, 3)
+        assert time.monotonic() - began > 0.9
+
+
+def test_legacy_headers_by_option(start, issuer):
+    gateway = start(**limits({"burst": 5}), rate_limits={"legacy_headers": True})
+    with Api(gateway, issuer.token()) as api:
+        said = api.get("/v1/me").headers
+        assert (said["x-ratelimit-limit"], said["x-ratelimit-remaining"]) == ("5", "4")
+        assert 3500 <= int(said["x-ratelimit-reset"]) <= 3600
+
+
+def test_without_policies_nothing_is_said(api):
+    answer = api.get("/v1/me")
+    assert "ratelimit" not in answer.headers and "ratelimit-policy" not in answer.headers
+
+
+# ---- who is counted how ----------------------------------------------------------------------------
+
+
+def test_principals_are_counted_apart_over_all_workers(start, issuer):
+    """H7: the limit, not the limit times the workers."""
+    gateway = start(workers=4, **limits({"burst": 20}))
+    ana, bob = issuer.token(username="ana"), issuer.token(username="bob")
+    connections = [Connection(gateway, token) for token in [ana] * 10 + [bob] * 10]
+
+    def ask(i):
+        return [connections[i].request("GET", "/v1/me")[0] for _ in range(8)]
+    answers = at_once(20, ask)
+    for mine in (answers[:10], answers[10:]):
+        flat = sum(mine, [])
+        assert flat.count(200) == 20 and flat.count(429) == 60
+    for connection in connections:
+        connection.close()
+
+
+def test_another_token_of_the_same_person_is_the_same(start, issuer):
+    gateway = start(**limits({"burst": 2}))
+    with Api(gateway) as api:
+        tokens = [issuer.token(username="ana", ttl=3600 + i) for i in range(4)]
+        assert len(set(tokens)) == 4
+        assert [api.get("/v1/me", token=t).status_code for t in tokens] == [200, 200, 429, 429]
+
+
+def test_clients_claims_and_routes_as_keys(start, issuer):
+    gateway = start(**limits({"name": "app", "key": "client", "burst": 4},
+                             {"name": "tenant", "key": "claim:custom:tenant", "burst": 2},
+                             {"name": "spot", "key": "principal+route", "burst": 3}))
+    with Api(gateway) as api:
+        a = issuer.token(username="a", claims={"custom:tenant": "t1"})
+        b = issuer.token(username="b", claims={"custom:tenant": "t1"})
+        c = issuer.token(username="c", claims={"custom:tenant": "t2"})
+        assert [api.get("/v1/me", token=t).status_code for t in (a, b)] == [200, 200]
+        assert assert_problem(api.get("/v1/me", token=a), 429)["violated-policies"] == ["tenant"]
+        assert [api.get("/v1/me", token=c).status_code for _ in range(2)] == [200, 200]
+        refused = assert_problem(api.get("/v1/products", token=c), 429)["violated-policies"]
+        assert refused == ["app", "tenant"]  # of four for the app, all are gone
+
+
+def test_a_refusal_uses_up_nothing(start, issuer):
+    """What one policy refuses is not charged to the others."""
+    gateway = start(**limits({"name": "wide", "burst": 10}, {"name": "narrow", "burst": 1,
+                                                            "routes": ["GET /v1/products"]}))
+    with Api(gateway, issuer.token()) as api:
+        assert statuses(api, 5, "/v1/products?limit=1") == [200, 429, 429, 429, 429]
+        assert parsed(api.get("/v1/me").headers["ratelimit"]) == {
+            "wide": {"r": 8, "t": pytest.approx(7200, abs=10)}}
+
+
+def test_reads_and_writes_apart(start, issuer):
+    gateway = start(**limits({"name": "reads", "burst": 2, "methods": "reads"},
+                             {"name": "writes", "burst": 1, "methods": "writes"}))
+    with Api(gateway, issuer.token("manager")) as api:
+        product = {"name": "x", "price": 1}
+        assert api.post("/v1/products", json=product).status_code == 201
+        assert api.post("/v1/products", json=product).status_code == 429
+        assert statuses(api, 3) == [200, 200, 429]
+        assert api.request("HEAD", "/v1/me").status_code == 429  # a read as well
+
+
+def test_addresses_are_counted_before_a_token_is_looked_at(start, issuer):
+    """H7: by the /32; a bad token costs the address, and another address nothing."""
+    gateway = start(**limits({"key": "address", "burst": 3}))
+    with Api(gateway, "bad.token.here") as api:
+        assert statuses(api, 4) == [401, 401, 401, 429]
+        assert api.get("/v1/me", token=issuer.token()).status_code == 429
+    text = "GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n\r\n"
+    answer, = raw_http1(gateway.http, (text % issuer.token()).encode(), source="127.0.0.2")
+    assert answer.status_code == 200
+
+
+def test_without_a_token_the_address_stands_for_the_principal(start, issuer):
+    gateway = start(auth={"issuers": [issuer.yaml()], "routes": [
+        {"route": "GET /v1/products", "roles": ["public"]}]}, **limits({"burst": 2}))
+    with Api(gateway, issuer.token()) as api:
+        assert statuses(api, 3, "/v1/products?limit=1") == [200, 200, 429]
+        assert api.get("/v1/me").status_code == 200  # the principal has its own
+
+
+def test_cost_and_quota(start, issuer):
+    gateway = start(**limits({"name": "dear", "burst": 5, "cost": 2, "quota": 3}))
+    with Api(gateway, issuer.token()) as api:
+        answer = api.get("/v1/me")
+        assert parsed(answer.headers["ratelimit"])["dear"]["r"] == 3
+        assert parsed(answer.headers["ratelimit-policy"])["dear-day"] == {"q": 3, "w": 86400}
+        refused = assert_problem(api.get("/v1/me"), 429)["violated-policies"]
+        assert refused == ["dear-day"]
+
+
+def test_probes_are_not_limited(start, issuer):
+    gateway = start(**limits({"key": "address", "burst": 1}))
+    assert all(gateway.is_ready() for _ in range(5))
+    with Api(gateway) as api:  # neither what no route answers, nor a preflight
+        assert statuses(api, 3, "/v1/nothing", token=None) == [404, 404, 404]
+
+
+# ---- requests in progress --------------------------------------------------------------------------
+
+
+def test_requests_in_progress_of_one_principal(start, issuer, database, shop):
+    """Two wait for a lock, the third is told so at once, another principal is not concerned; when
+    they are done there is room again."""
+    gateway = start(rate_limits={"concurrency": 2}, http={"deadline": "20s"},
+                    db={"url": database.url, "write_timeout": "15s", "queue_timeout": "15s"})
+    product = shop.product(stock=10)
+    sale = {"items": [{"productId": product, "quantity": 1}], "paymentMethod": "cash"}
+    token = shop.token(username="ana")
+
+    def sell(i):
+        with Api(gateway, token, timeout_s=30) as api:
+            return api.sell(sale).status_code
+
+    def while_locked(i):
+        if i < 2:
+            return sell(i)
+        eventually(lambda: gateway.metrics()["tillway_requests_in_flight"] == 2, what="both wait")
+        with Api(gateway, token) as api:
+            assert_problem(api.sell(sale), 429, "too-many-in-progress")
+            assert api.get("/v1/me", token=shop.token(username="bob")).status_code == 200
+        lock.rollback()
+        return 201
+
+    lock = lock_stock(database, shop)
+    assert at_once(3, while_locked) == [201, 201, 201]
+    lock.close()
+    assert sell(0) == 201
+
+
+# ---- refused configurations ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy, wanted", [
+    ({}, "limits[0].name: is missing"), ({"name": "a b"}, "64 letters"),
+    ({"name": "x"}, "limits[0].key: is missing"), ({"name": "x", "key": "tenant"}, "is no key"),
+    ({"name": "x", "key": "principal+principal"}, "is no key"),
+    ({"name": "x", "key": "address"}, "one of them is needed"),
+    ({"name": "x", "key": "address", "rate": "0/s"}, "is no rate"),
+    ({"name": "x", "key": "address", "rate": "5"}, "is no rate"),
+    ({"name": "x", "key": "address", "rate": "5/w"}, "is no rate"),
+    ({"name": "x", "key": "address", "rate": "5/s", "burst": 0}, "is not a number from 1"),
+    ({"name": "x", "key": "address", "rate": "5/s", "burst": 2, "cost": 3}, "nothing would ever pass"),
+    ({"name": "x", "key": "address", "rate": "5/s", "methods": "GET"}, "none of all, reads, writes"),
+    ({"name": "x", "key": "address", "rate": "5/s", "routes": ["GET /x"]}, '"GET /x" is no route'),
+    ({"name": "x", "key": "address", "rate": "5/s", "window": "1s"}, "unknown key"),
+    ({"name": "x", "key": "address", "rate": "1/d", "burst": 1000000000}, "takes years")])
+def test_refused_policies(config, tmp_path, policy, wanted):
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps(deep_merge(config, {"limits": [policy]})))
+    done = run([BINARY, "-t", "-c", str(path)])
+    assert done.returncode == 1 and wanted in done.stderr, done.stderr
+
+
+def test_names_differ(config, tmp_path):
+    path = tmp_path / "c.yaml"
+    one = {"name": "x", "key": "address", "rate": "5/s"}
+    path.write_text(json.dumps(deep_merge(config, {"limits": [one, one]})))
+    assert 'a policy "x" already' in run([BINARY, "-t", "-c", str(path)]).stderr
