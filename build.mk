@@ -29,6 +29,8 @@ H2O_CFLAGS :=
 H2O_LIBS := -lh2o-evloop
 else
 include $(BUILD)/h2o/flags.mk
+# The library's headers are system headers, which -MMD leaves out: with another library all is anew.
+H2O_BUILT := $(BUILD)/h2o/flags.mk
 endif
 
 GENERATED := $(BUILD)/gen/statements.h $(BUILD)/gen/statements.c $(BUILD)/gen/migrations.c
@@ -64,7 +66,7 @@ ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)
 $(BUILD)/obj/gateway/limit.o: CFLAGS += -mcx16
 endif
 
-$(BUILD)/obj/%.o: %.c | $(GENERATED)
+$(BUILD)/obj/%.o: %.c $(H2O_BUILT) | $(GENERATED)
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	@$(CC) $(CFLAGS) $(H2O_CFLAGS) -MMD -MP -c $< -o $@
