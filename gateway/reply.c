@@ -5,6 +5,7 @@
 
 #include "gateway/conditional.h"
 #include "gateway/content.h"
+#include "gateway/guard.h"
 #include "gateway/gzip.h"
 #include "gateway/reply_head.h"
 #include "gateway/worker.h"
@@ -240,20 +241,6 @@ struct replacement {
     h2o_iovec_t body;
 };
 
-static enum tw_status library_status(int http_status)
-{
-    switch (http_status) {
-    case 413:
-        return TW_PAYLOAD_TOO_LARGE;
-    case 417:
-        return TW_EXPECTATION_FAILED;
-    case 400:
-        return TW_BAD_REQUEST;
-    default:
-        return TW_INTERNAL;
-    }
-}
-
 static void send_replacement(h2o_ostream_t *self, h2o_req_t *h2o, h2o_iovec_t *bufs, size_t n,
                              h2o_send_state_t state)
 {
@@ -267,10 +254,10 @@ static void on_setup_ostream(h2o_filter_t *self, h2o_req_t *h2o, h2o_ostream_t *
     struct filter *filter = (struct filter *)self;
     if (h2o->_generator != &our_generator) {
         struct tw_req *req = tw_req_adopt(filter->worker, h2o);
-        enum tw_status status = library_status(h2o->res.status);
+        struct tw_guard_refusal refusal = tw_guard_refused(h2o, req->config, req->page);
         memset(&h2o->res.headers, 0, sizeof(h2o->res.headers));
-        struct tw_json json = problem_body(req, status, NULL, NULL, 0);
-        set_problem_head(req, status, json.n);
+        struct tw_json json = problem_body(req, refusal.status, refusal.detail, NULL, 0);
+        set_problem_head(req, refusal.status, json.n);
         struct replacement *replacement = (struct replacement *)h2o_add_ostream(
             h2o, sizeof(*replacement), slot);
         replacement->super.do_send = send_replacement;

@@ -143,6 +143,7 @@ static const char *reason_phrase(unsigned http_status)
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {406, "Not Acceptable"},
+        {408, "Request Timeout"},
         {409, "Conflict"},
         {412, "Precondition Failed"},
         {413, "Content Too Large"},
@@ -153,8 +154,10 @@ static const char *reason_phrase(unsigned http_status)
         {429, "Too Many Requests"},
         {431, "Request Header Fields Too Large"},
         {500, "Internal Server Error"},
+        {501, "Not Implemented"},
         {503, "Service Unavailable"},
         {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < TW_COUNT(phrases); i++)
         if (phrases[i].http_status == http_status)

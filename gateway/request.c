@@ -118,6 +118,8 @@ static void on_dispose(void *p)
     if (req->waiting_for)
         tw_db_detach(req->waiting_for);
     req->conn->requests_in_flight--;
+    if (req->conn->awaited == req)
+        req->conn->awaited = NULL;
     tw_metric_add(req->page, TW_METRIC_REQUESTS_IN_FLIGHT, -1);
     if (req->http_status == 0)
         tw_metric_add(req->page, TW_METRIC_REQUESTS_ABANDONED, 1);
@@ -155,8 +157,23 @@ static void set_client(struct tw_req *req)
         walk_forwarded(req, TW_STR("forwarded"), tw_forwarded);
 }
 
+// The request of which only the body was to come, now that it has, or will not. NULL: another one.
+static struct tw_req *resume(struct tw_conn *conn, const h2o_req_t *h2o)
+{
+    struct tw_req *req = conn->awaited;
+    if (!req || req->h2o != h2o)
+        return NULL;
+    conn->awaited = NULL;
+    req->body = str_of(h2o->entity);
+    req->deadline_us = tw_now_us() + req->config->http_deadline_ms * 1000;
+    return req;
+}
+
 struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o)
 {
+    struct tw_req *awaited = resume(conn_of(h2o->conn), h2o);
+    if (awaited)
+        return awaited;
     struct tw_req *req = h2o_mem_alloc_shared(&h2o->pool, sizeof(*req), on_dispose);
     memset(req, 0, offsetof(struct tw_req, request_id_text));
     req->h2o = h2o;
@@ -239,11 +256,17 @@ static bool stage_route(struct tw_req *req)
     return true;
 }
 
-static void run(struct tw_req *req)
+// What the head alone decides.
+static bool pass_head(struct tw_req *req)
 {
-    if (stage_target(req) && !tw_cors_answers(req) && stage_route(req) &&
-        tw_stage_limit_peer(req) && tw_stage_authenticate(req) && tw_stage_authorize(req) &&
-        tw_stage_limit_principal(req) && tw_stage_accept(req) && tw_stage_body(req)) {
+    return stage_target(req) && !tw_cors_answers(req) && stage_route(req) &&
+           tw_stage_limit_peer(req) && tw_stage_authenticate(req) && tw_stage_authorize(req) &&
+           tw_stage_limit_principal(req) && tw_stage_accept(req);
+}
+
+static void run(struct tw_req *req, bool head_has_passed)
+{
+    if ((head_has_passed || pass_head(req)) && tw_stage_body(req)) {
         struct tw_verdict verdict = req->route->handler(req);
         (void)verdict; // it exists, so the request waits or has been answered
     }
@@ -252,9 +275,23 @@ static void run(struct tw_req *req)
 static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
 {
     struct handler *handler = (struct handler *)self;
-    run(tw_req_adopt(handler->worker, h2o));
+    bool head_has_passed = conn_of(h2o->conn)->awaited != NULL;
+    run(tw_req_adopt(handler->worker, h2o), head_has_passed);
     return 0;
 }
+
+#ifdef H2O_HAS_HTTP1_ON_EXPECT
+// An HTTP/1 client asks before it sends the body: it is not told to when its head is answered.
+static int on_expect(h2o_req_t *h2o)
+{
+    struct tw_conn *conn = conn_of(h2o->conn);
+    struct tw_req *req = tw_req_adopt(conn->worker, h2o);
+    if (!pass_head(req))
+        return 1;
+    conn->awaited = req;
+    return 0;
+}
+#endif
 
 bool tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host)
 {
@@ -262,5 +299,8 @@ bool tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host)
                                                                    sizeof(*handler));
     handler->super.on_req = on_req;
     handler->worker = worker;
+#ifdef H2O_HAS_HTTP1_ON_EXPECT
+    worker->globalconf.http1.on_expect = on_expect;
+#endif
     return tw_reply_install(worker, &host->fallback_path);
 }

@@ -29,6 +29,7 @@
     XX(NOT_FOUND, "not-found", 404, "Not found", INFO)                                            \
     XX(METHOD_NOT_ALLOWED, "method-not-allowed", 405, "Method not allowed", INFO)                 \
     XX(NOT_ACCEPTABLE, "not-acceptable", 406, "No acceptable form of the answer", INFO)           \
+    XX(REQUEST_TIMEOUT, "request-timeout", 408, "Request took too long to arrive", INFO)          \
     XX(ALREADY_EXISTS, "already-exists", 409, "Already exists", INFO)                             \
     XX(INSUFFICIENT_STOCK, "insufficient-stock", 409, "Not enough stock", INFO)                   \
     XX(PAYLOAD_TOO_LARGE, "payload-too-large", 413, "Request body is too large", INFO)            \
@@ -46,11 +47,14 @@
     XX(TOO_MANY_IN_PROGRESS, "too-many-in-progress", 429, "Too many requests in progress", INFO)  \
     XX(HEAD_TOO_LARGE, "head-too-large", 431, "Request header fields are too large", INFO)        \
     XX(INTERNAL, "internal", 500, "Internal error", ERROR)                                        \
+    XX(NOT_IMPLEMENTED, "not-implemented", 501, "Transfer coding is not implemented", INFO)       \
     XX(DATABASE_UNAVAILABLE, "database-unavailable", 503, "Database is not reachable", WARN)      \
     XX(OVERLOADED, "overloaded", 503, "Too busy", WARN)                                           \
     XX(OUTCOME_UNKNOWN, "outcome-unknown", 503, "Outcome is not known yet", WARN)                 \
     XX(KEYS_UNAVAILABLE, "keys-unavailable", 503, "Token keys are not loaded yet", WARN)          \
-    XX(DEADLINE_EXCEEDED, "deadline-exceeded", 504, "Took too long", WARN)
+    XX(DEADLINE_EXCEEDED, "deadline-exceeded", 504, "Took too long", WARN)                        \
+    XX(HTTP_VERSION_NOT_SUPPORTED, "http-version-not-supported", 505,                             \
+       "HTTP version is not supported", INFO)
 
 enum tw_level { TW_LEVEL_DEBUG, TW_LEVEL_INFO, TW_LEVEL_WARN, TW_LEVEL_ERROR };
 

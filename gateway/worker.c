@@ -147,6 +147,9 @@ static bool h2o_init(struct tw_worker *worker)
                                                    : h2o_iovec_init(NULL, 0);
     conf->max_request_entity_size = config->http_body_max_bytes;
     conf->http1.req_timeout = config->http_request_timeout_ms;
+#ifdef H2O_HAS_HTTP1_MAX_HEAD_SIZE
+    conf->http1.max_head_size = config->http_head_max_bytes;
+#endif
     conf->http2.idle_timeout = config->http_request_timeout_ms;
     conf->http2.graceful_shutdown_timeout = config->shutdown_drain_timeout_ms; // default: for ever
     conf->http2.max_concurrent_requests_per_connection = 256;

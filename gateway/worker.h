@@ -33,6 +33,7 @@ struct tw_conn {
     bool is_counted;                        // in heritage->peer_counts, under `client`
     struct tw_pending_proxy *pending_proxy; // accept.c: its PROXY header is still to come
     struct tw_principal *certificate;       // what the client has shown in its handshake, or NULL
+    struct tw_req *awaited; // passed by its head, told to send its body (100 Continue); or NULL
 };
 
 struct tw_worker {
