@@ -8,7 +8,6 @@ it measured. test_defects.py runs them under pytest; as a program (prove.sh)
 this prints one line each. The binaries come from the environment:
 TILLWAY_H2O_HELLO (patched) and TILLWAY_H2O_HELLO_UNPATCHED."""
 
-import json
 import os
 import socket
 import ssl
@@ -22,6 +21,7 @@ import defect_drain
 import defect_loop
 import defect_stderr
 import entity_too_large
+import http1_edge
 from server import Hello
 
 PATCHED, UNPATCHED = "TILLWAY_H2O_HELLO", "TILLWAY_H2O_HELLO_UNPATCHED"
@@ -241,25 +241,42 @@ def raw_400_patched():
     with start(PATCHED) as server:
         for name, request in BAD_HEADS.items():
             head, body = bad_head(server, request)
-            assert head[0] == "HTTP/1.1 400 Bad Request", "%s: %r" % (name, head)
-            assert "Content-Type: application/problem+json" in head, name
-            assert "Connection: close" in head, name
+            status = "431 Request Header Fields Too Large" if name == "too large" else "400 Bad Request"
+            assert head[0] == "HTTP/1.1 " + status, "%s: %r" % (name, head)
+            assert "x-filtered: 1" in head and "Connection: close" in head, name
             assert "Content-Length: %d" % len(body) in head, name
-            assert json.loads(body) == {"type": "about:blank", "title": "Bad Request",
-                                        "status": 400, "code": "bad-request"}, name
-        return "application/problem+json for a %s head, %s" % (
-            " and a ".join(BAD_HEADS), assert_idle(server))
+        return "filtered, for a %s head, %s" % (" and a ".join(BAD_HEADS), assert_idle(server))
 
 
 @case(needs=PATCHED)
 def head_limit_patched():
     with start(PATCHED) as server:
-        for length, status in ((HEAD_MAX - 100, "200 OK"), (HEAD_MAX + 1, "400 Bad Request")):
-            head, _ = bad_head(server, b"GET / HTTP/1.1\r\nConnection: close\r\nX: "
-                               + b"x" * (length - 42) + b"\r\n\r\n")
-            assert head[0] == "HTTP/1.1 " + status, "%d bytes: %r" % (length, head)
+        for length, status in ((HEAD_MAX, "200 OK"), (HEAD_MAX + 1, "431 Request Header")):
+            begin = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: "
+            head, _ = bad_head(server, begin + b"x" * (length - len(begin) - 4) + b"\r\n\r\n")
+            assert head[0].startswith("HTTP/1.1 " + status), "%d bytes: %r" % (length, head)
         return "a head of %d bytes is served, %d are not; %s" % (
-            HEAD_MAX - 100, HEAD_MAX + 1, assert_idle(server))
+            HEAD_MAX, HEAD_MAX + 1, assert_idle(server))
+
+
+# --- the edge of HTTP/1 --------------------------------------------------------------
+
+def edge_case(name, attack, needs):
+    def function():
+        with start(needs, entity_max=ENTITY_MAX) as server:
+            wrong = attack(server)
+            if needs == PATCHED:
+                assert not wrong, wrong
+                return assert_idle(server)
+            assert wrong and server.alive(), "it does not fall"
+            return "%d are answered otherwise: %s" % (len(wrong), ", ".join(wrong))
+    function.__name__ = "%s_%s" % (name, "patched" if needs == PATCHED else "unpatched")
+    return function
+
+
+for edge_name, edge_attack in http1_edge.ATTACKS.items():
+    for edge_needs in (UNPATCHED, PATCHED):
+        case(needs=edge_needs)(edge_case(edge_name, edge_attack, edge_needs))
 
 
 # --- the alert of a failed handshake -----------------------------------------------
