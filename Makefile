@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) $(if $(H2O),H2O=$(H2O))
 
-.PHONY: build test unit e2e asan lint format docs bench image fuzz prove-h2o clean
+.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o clean
 .DEFAULT_GOAL := build
 
 build:
@@ -62,6 +62,11 @@ image:
 fuzz:
 	@dev/install.sh build test
 	@tests/fuzz/run.sh $(TARGETS)
+
+# Other people's corpora; TILLWAY_CORPORA names their directory (../shared/corpora).
+conformance: build build/tillway-issuer
+	@dev/install.sh run test
+	@tests/run.sh conformance
 
 prove-h2o:
 	@dev/install.sh build test

@@ -4,6 +4,7 @@
 #
 #   tests/run.sh all                 everything that CI checks
 #   tests/run.sh unit|e2e            the unit tests; the end-to-end tests on TILLWAY_BIN (build/tillway)
+#   tests/run.sh conformance         other people's corpora, from TILLWAY_CORPORA (../shared/corpora)
 #   tests/run.sh e2e -k sale         ... with words for pytest
 #
 # One line per suite, the output of those that fail, and as the last line "N passed, N failed"; the
@@ -19,9 +20,9 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
 
 what=${1:-}
 case $what in
-all | e2e | unit) shift ;;
+all | conformance | e2e | unit) shift ;;
 *)
-    echo "usage: tests/run.sh all|e2e|unit [words for pytest]" >&2
+    echo "usage: tests/run.sh all|conformance|e2e|unit [words for pytest]" >&2
     exit 2
     ;;
 esac
@@ -160,6 +161,12 @@ start_e2e() {
         tests/e2e "${@:3}"
 }
 
+# What is not there is skipped; its log says so.
+start_conformance() {
+    TILLWAY_TEST_POSTGRES=$work/pg TILLWAY_TEST_LOGS=$logs/conformance start_pytest conformance -rs \
+        tests/conformance "$@"
+}
+
 # ---- the run -------------------------------------------------------------------------------------
 
 make_work
@@ -168,6 +175,12 @@ case $what in
 unit)
     start unit tests/run-unit.sh build
     end unit
+    ;;
+conformance)
+    start_postgres
+    start_conformance "${words[@]}"
+    end conformance
+    grep '^SKIPPED' -- "$logs/conformance.log"
     ;;
 e2e)
     start_postgres
@@ -188,7 +201,9 @@ all)
     end e2e
     TILLWAY_MASTER_HARNESS=$PWD/build/master-harness start_pytest master tests/master
     start_e2e e2e-asan build/asan/tillway
+    start_conformance
     end master
+    end conformance
     end e2e-asan
     ;;
 esac
