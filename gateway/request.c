@@ -69,7 +69,7 @@ static bool is_request_id(struct tw_str id)
 static void take_request_id(struct tw_req *req)
 {
     struct tw_str id = tw_req_header(req, TW_STR("x-request-id"));
-    if (is_request_id(id)) {
+    if (id.p && is_request_id(id)) {
         memcpy(req->request_id_text, id.p, id.n);
         req->request_id = (struct tw_str){req->request_id_text, id.n};
     } else {
