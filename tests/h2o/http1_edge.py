@@ -132,7 +132,7 @@ def linger(server):
     """024: a client that reads when it has sent everything."""
     wrong = {}
     for name, request in {"413": POST + b"Content-Length: 4000000\r\n\r\n", "400": b"BAD\r\n\r\n",
-                          "close": GET + CLOSE + b"\r\n"}.items():
+                          "close": GET + CLOSE + b"\r\n" + b"x" * 65536}.items():
         with socket.create_connection((server.host, server.port), timeout=5) as sock:
             try:
                 sock.sendall(request)
