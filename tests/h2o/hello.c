@@ -7,11 +7,12 @@
 //
 // listens on a free port of 127.0.0.1, prints "port N" and answers every
 // request with BODY_BYTES times 'x', or with "got N" when the request has a
-// body of N bytes (HTTP/1.1, h2c by prior knowledge and by upgrade). SIGUSR1
+// body of N bytes, or GET /served with how many requests there have been (HTTP/1.1, h2c by prior knowledge and by upgrade). SIGUSR1
 // begins h2o's graceful shutdown; the process stays, so that one can see what
 // it does. ENTITY_MAX_BYTES sets max_request_entity_size. Every response has
 // "x-filtered: 1" from a filter. With HELLO_PEM, a file with a certificate and
-// its key, it speaks TLS 1.3 only. It dies with its parent.
+// its key, it speaks TLS 1.3 only. HELLO_IDLE_MS, HELLO_REQUEST_MS, HELLO_SEND_MS
+// set the timeouts of HTTP/2. It dies with its parent.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -36,6 +37,7 @@ static struct {
     h2o_context_t ctx;
     h2o_accept_ctx_t accept;
     h2o_iovec_t body;
+    size_t served; // requests that have reached the handler
 } hello;
 
 __attribute__((noreturn)) static void die(const char *what)
@@ -50,10 +52,14 @@ static int on_request(h2o_handler_t *self, h2o_req_t *req)
     h2o_iovec_t body = hello.body; // h2o advances it as it sends
 
     (void)self;
-    if (req->entity.base != NULL) {
+    if (h2o_memis(req->path.base, req->path.len, H2O_STRLIT("/served"))) {
+        body.base = h2o_mem_alloc_pool(&req->pool, sizeof("18446744073709551615"));
+        body.len = (size_t)sprintf(body.base, "%zu", hello.served);
+    } else if (req->entity.base != NULL) {
         body.base = h2o_mem_alloc_pool(&req->pool, sizeof("got 18446744073709551615"));
         body.len = (size_t)sprintf(body.base, "got %zu", req->entity.len);
     }
+    hello.served++;
     req->res.status = 200;
     req->res.reason = "OK";
     req->res.content_length = body.len;
@@ -115,6 +121,13 @@ static int open_signals(void)
     return fd;
 }
 
+static uint64_t milliseconds(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+
+    return text != NULL ? strtoull(text, NULL, 10) : otherwise;
+}
+
 static void setup_h2o(h2o_loop_t *loop, size_t entity_max_bytes)
 {
     h2o_hostconf_t *host;
@@ -122,6 +135,11 @@ static void setup_h2o(h2o_loop_t *loop, size_t entity_max_bytes)
     h2o_config_init(&hello.conf);
     if (entity_max_bytes != 0)
         hello.conf.max_request_entity_size = entity_max_bytes;
+    hello.conf.http2.idle_timeout = milliseconds("HELLO_IDLE_MS", 10000);
+#ifdef H2O_DEFAULT_HTTP2_SEND_TIMEOUT // patch 015
+    hello.conf.http2.request_timeout = milliseconds("HELLO_REQUEST_MS", 10000);
+    hello.conf.http2.send_timeout = milliseconds("HELLO_SEND_MS", 20000);
+#endif
     host = h2o_config_register_host(&hello.conf, h2o_iovec_init(H2O_STRLIT("default")), 65535);
     h2o_create_handler(&host->fallback_path, sizeof(h2o_handler_t))->on_req = on_request;
     h2o_create_filter(&host->fallback_path, sizeof(h2o_filter_t))->on_setup_ostream = on_filter;

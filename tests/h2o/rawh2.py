@@ -4,8 +4,10 @@ order it is told to, and reads only when asked. python3-h2 would refuse most of
 what the attacks need, so this stands on hyperframe (frames) and hpack only."""
 
 import array
+import contextlib
 import fcntl
 import socket
+import ssl
 import termios
 import time
 from dataclasses import dataclass, field
@@ -57,10 +59,12 @@ class Connection:
     """One connection. After construction the preface and our SETTINGS are sent."""
 
     def __init__(self, host, port, initial_window=65535, timeout_s=10.0, small_socket=False,
-                 tls=None):
+                 tls=None, acknowledge=False, preface=None):
         """small_socket: advertise the smallest window and segments the kernel
         allows, so that the server's socket is full after some ten kilobytes.
-        tls: an ssl.SSLContext whose ALPN offers h2, or None for h2c."""
+        tls: an ssl.SSLContext whose ALPN offers h2, or None for h2c.
+        acknowledge: give the windows back with two WINDOW_UPDATEs for each DATA.
+        preface: what to send instead of the preface and our SETTINGS."""
         self.authority = "%s:%d" % (host, port)
         self.scheme = "https" if tls else "http"
         self.timeout_s = timeout_s
@@ -68,6 +72,8 @@ class Connection:
         self.send_window = self.initial_send_window = 65535
         self.goaways = []
         self.pings = set()
+        self.settings = {}      # the server's
+        self.acknowledge, self.acknowledged = acknowledge, 0
         self._in = b""
         self._encoder = Encoder()
         self._decoder = Decoder()
@@ -86,7 +92,7 @@ class Connection:
             settings = SettingsFrame(settings={SettingsFrame.INITIAL_WINDOW_SIZE: initial_window,
                                                SettingsFrame.ENABLE_PUSH: 0})
             window = WindowUpdateFrame(0, window_increment=CONNECTION_WINDOW_ROOM)
-            self._send(PREFACE + settings.serialize() + window.serialize())
+            self._send(preface or PREFACE + settings.serialize() + window.serialize())
         except BaseException:
             self._tcp.close()
             raise
@@ -102,7 +108,7 @@ class Connection:
     def _send(self, data):
         try:
             self.sock.sendall(data)
-        except (BrokenPipeError, ConnectionResetError) as e:
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLError) as e:
             raise Closed(str(e)) from e
 
     def send(self, *frames):
@@ -209,6 +215,14 @@ class Connection:
             self._parse()
         return True
 
+    def read_rest(self, timeout_s=5.0):
+        """Whatever still comes, until the server closes. False when it does not."""
+        try:
+            self.read_until(lambda: False, timeout_s)
+            return False
+        except Closed:
+            return True
+
     def ping(self, opaque=b"tillway!", timeout_s=None):
         """True when the server answers a PING, behind everything sent before."""
         self.pings.discard(opaque)
@@ -236,6 +250,10 @@ class Connection:
         elif isinstance(frame, DataFrame):
             stream.body_len += len(frame.data)
             stream.body += frame.data[:BODY_KEPT_BYTES - len(stream.body)]
+            if self.acknowledge and frame.flow_controlled_length:
+                self.send(*(WindowUpdateFrame(i, window_increment=frame.flow_controlled_length)
+                            for i in (0, frame.stream_id)))
+                self.acknowledged += 2
         elif isinstance(frame, RstStreamFrame):
             stream.resets.append(frame.error_code)
         elif isinstance(frame, GoAwayFrame):
@@ -248,11 +266,13 @@ class Connection:
             else:
                 stream.send_window += frame.window_increment
         elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
+            self.settings.update(frame.settings)
             window = frame.settings.get(SettingsFrame.INITIAL_WINDOW_SIZE,
                                         self.initial_send_window)
             for other in self.streams.values():
                 other.send_window += window - self.initial_send_window
             self.initial_send_window = window
-            self.send(SettingsFrame(flags=["ACK"]))
+            with contextlib.suppress(Closed):   # what came with it is still to be read
+                self.send(SettingsFrame(flags=["ACK"]))
         if "END_STREAM" in frame.flags:
             stream.ended = True
