@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -199,6 +200,16 @@ static void end_slow_headers(struct tw_worker *worker)
 
 // ---- accepting ----------------------------------------------------------------------------------
 
+// A client that leaves its TCP window closed, or acknowledges nothing, for so long: the kernel ends
+// the connection, on HTTP/1 and on HTTP/2, over TLS or not, and also when all of the answer is with
+// the kernel already. It alone knows what has been read. (tcp(7))
+static void set_send_timeout(struct tw_conn *conn)
+{
+    unsigned most_ms = (unsigned)conn->worker->config->http_send_timeout_ms;
+    (void)setsockopt(h2o_socket_get_fd(conn->sock), IPPROTO_TCP, TCP_USER_TIMEOUT, &most_ms,
+                     sizeof(most_ms));
+}
+
 static void accept_one(struct tw_listener *listener, h2o_socket_t *sock)
 {
     struct tw_worker *worker = listener->worker;
@@ -213,6 +224,7 @@ static void accept_one(struct tw_listener *listener, h2o_socket_t *sock)
     conn->accepted_us = tw_now_us();
     conn->peer = address_of(sock);
     set_client(conn, conn->peer);
+    set_send_timeout(conn);
     h2o_linklist_insert(&worker->conns, &conn->link);
     worker->n_conns++;
     sock->on_close.cb = on_conn_close;

@@ -28,17 +28,20 @@ static const struct {
 };
 
 // What came without a word: HTTP/2, or a library without our patches.
-static enum tw_status status_of(int http_status)
+static enum tw_status status_of(const h2o_req_t *h2o, const struct tw_config *config)
 {
-    switch (http_status) {
+    switch (h2o->res.status) {
     case 400:
         return TW_BAD_REQUEST;
+    case 408:
+        return TW_REQUEST_TIMEOUT;
     case 413:
         return TW_PAYLOAD_TOO_LARGE;
     case 417:
         return TW_EXPECTATION_FAILED;
-    case 431:
-        return TW_HEAD_TOO_LARGE;
+    case 431: // also when it is the target alone that is too long
+        return h2o->input.path.len > config->http_url_max_bytes ? TW_URI_TOO_LONG
+                                                                : TW_HEAD_TOO_LARGE;
     default:
         return TW_INTERNAL;
     }
@@ -75,5 +78,5 @@ struct tw_guard_refusal tw_guard_refused(const h2o_req_t *h2o, const struct tw_c
         enum tw_status status = h2o->res.status == 501 ? TW_NOT_IMPLEMENTED : refusals[i].status;
         return (struct tw_guard_refusal){status, refusals[i].detail};
     }
-    return (struct tw_guard_refusal){status_of(h2o->res.status), NULL};
+    return (struct tw_guard_refusal){status_of(h2o, config), NULL};
 }

@@ -34,6 +34,8 @@ static void mark_http2_connections(struct tw_worker *worker)
     h2o_linklist_t *all = &worker->ctx.http2._conns;
     for (h2o_linklist_t *link = all->next; link != all; link = link->next) {
         h2o_http2_conn_t *http2 = H2O_STRUCT_FROM_MEMBER(h2o_http2_conn_t, _conns, link);
+        if (!http2->sock) // "Upgrade: h2c" has not been answered yet
+            continue;
         struct tw_conn *conn = http2->sock->on_close.data;
         conn->is_http2 = true;
     }
@@ -94,8 +96,30 @@ static void on_master_says(h2o_socket_t *sock, const char *err)
 
 // ---- the loop -----------------------------------------------------------------------------------
 
+// Takes over what the library has counted (deps/h2o/patches/011 to 015).
+static void count_refusals(struct tw_worker *worker)
+{
+#ifdef H2O_DEFAULT_HTTP2_SEND_TIMEOUT // not so with H2O=system
+    static const enum tw_metric metrics[H2O_HTTP2_REFUSAL_MAX] = {
+        [H2O_HTTP2_REFUSAL_RESETS] = TW_METRIC_GUARD_H2_RESETS,
+        [H2O_HTTP2_REFUSAL_HEADERS] = TW_METRIC_GUARD_H2_HEADERS,
+        [H2O_HTTP2_REFUSAL_CONTROL_FRAMES] = TW_METRIC_GUARD_H2_CONTROL_FRAMES,
+        [H2O_HTTP2_REFUSAL_HEAD_TIMEOUT] = TW_METRIC_GUARD_TIMEOUT_HEAD,
+        [H2O_HTTP2_REFUSAL_BODY_TIMEOUT] = TW_METRIC_GUARD_TIMEOUT_BODY,
+        [H2O_HTTP2_REFUSAL_SEND_TIMEOUT] = TW_METRIC_GUARD_TIMEOUT_SEND,
+    };
+    for (size_t i = 0; i < TW_COUNT(metrics); i++) {
+        tw_metric_add(worker->page, metrics[i], (int64_t)worker->ctx.http2.events.refusals[i]);
+        worker->ctx.http2.events.refusals[i] = 0;
+    }
+#else
+    (void)worker;
+#endif
+}
+
 static void publish(struct tw_worker *worker)
 {
+    count_refusals(worker);
     unsigned ready = tw_db_ready(worker->db) | (tw_worker_keys_any(worker) ? TW_READY_KEYS : 0) |
                      (worker->draining ? 0 : TW_READY_SERVING);
     atomic_store_explicit(&worker->page->ready, ready, memory_order_relaxed);
@@ -151,6 +175,10 @@ static bool h2o_init(struct tw_worker *worker)
     conf->http1.max_head_size = config->http_head_max_bytes;
 #endif
     conf->http2.idle_timeout = config->http_request_timeout_ms;
+#ifdef H2O_DEFAULT_HTTP2_SEND_TIMEOUT // not so with H2O=system
+    conf->http2.request_timeout = config->http_request_timeout_ms;
+    conf->http2.send_timeout = config->http_send_timeout_ms; // of windows; of TCP: see accept.c
+#endif
     conf->http2.graceful_shutdown_timeout = config->shutdown_drain_timeout_ms; // default: for ever
     conf->http2.max_concurrent_requests_per_connection = 256;
     bool installed = tw_request_install(
