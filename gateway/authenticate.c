@@ -73,7 +73,7 @@ static bool refuse_result(struct tw_req *req, const struct tw_auth_result *resul
 // bad. False when there is no room.
 static bool has_room(struct tw_req *req, bool charge)
 {
-    struct tw_limit_result result;
+    struct tw_limit_result result = {0};
     const struct tw_worker *worker = req->worker;
     if (req->config->auth_failures_rate == 0)
         return true;

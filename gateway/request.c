@@ -55,7 +55,7 @@ size_t tw_req_route_index(const struct tw_req *req)
 
 static bool is_request_id(struct tw_str id)
 {
-    if (id.n == 0 || id.n > TW_REQUEST_ID_MAX)
+    if (!id.p || id.n == 0 || id.n > TW_REQUEST_ID_MAX)
         return false;
     for (size_t i = 0; i < id.n; i++) {
         char c = id.p[i];
