@@ -22,9 +22,8 @@ sources=(auth/*.c config/*.c gateway/{base,status,router,client_address,discover
     gateway/{proxy_header,json_out,uuid}.c handlers/{json_text,money,params,schema}.c
     tests/fuzz/targets.c)
 make --no-print-directory -f build.mk build/gen/statements.h >/dev/null
-# shellcheck disable=SC2046 # words
-flags=(-std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -I. -Ibuild
-    $(pkg-config --cflags jansson yaml-0.1 libcrypto))
+read -ra more <<<"$(pkg-config --cflags jansson yaml-0.1 libcrypto)"
+flags=(-std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -I. -Ibuild "${more[@]}")
 libraries=$(pkg-config --libs jansson yaml-0.1 libcrypto)
 
 objects=()
