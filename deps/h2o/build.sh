@@ -36,7 +36,7 @@ die() {
 
 [ $# -eq 1 ] || die "usage: build.sh DEST"
 mkdir -p "$1"
-dest=$(cd "$1" && pwd)
+dest=$(cd "$1" && pwd -P)
 dist=${H2O_DISTFILES:-$dest/dist}
 sanitize=${H2O_SANITIZE:-}
 variant=${H2O_PATCHES:-all}
