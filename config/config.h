@@ -22,8 +22,10 @@
 #define TW_CONFIG_LISTEN_MAX       16
 #define TW_CONFIG_ISSUER_MAX       16
 #define TW_CONFIG_AUDIENCE_MAX     64
-#define TW_CONFIG_TEXTS_MAX        64 // scopes of a route, groups of an issuer, origins
-#define TW_CONFIG_LIMITS_MAX       32 // policies, quotas counted by themselves
+#define TW_CONFIG_CERTIFICATES_MAX 32  // of one listener
+#define TW_CONFIG_PATH_MAX         128 // of a key such as "auth.issuers[15].cognito.userPoolId"
+#define TW_CONFIG_TEXTS_MAX        64  // scopes of a route, groups of an issuer, origins
+#define TW_CONFIG_LIMITS_MAX       32  // policies, quotas counted by themselves
 #define TW_CONFIG_LIMIT_CLAIMS_MAX 8
 #define TW_CONFIG_RULES_MAX        256 // lines of auth.roles.groups, auth.routes, auth.certificates
 
@@ -48,13 +50,21 @@ struct tw_texts {
     size_t n;
 };
 
+// The files of one certificate.
+struct tw_certificate_files {
+    const char *certificate; // PEM: the certificate, then those that lead to its root
+    const char *key;         // PEM, without a passphrase
+    const char *ocsp;        // DER: its authority's word that it is good, to be stapled; or NULL
+};
+
 // One listening address.
 struct tw_listen {
-    const char *address;         // numeric IPv4 or IPv6, without brackets
-    uint16_t port;               // 0: the kernel chooses
-    bool proxy_protocol;         // the first bytes of a connection are a PROXY header
-    const char *tls_certificate; // PEM files; both are NULL for plain HTTP
-    const char *tls_key;
+    const char *address; // numeric IPv4 or IPv6, without brackets
+    uint16_t port;       // 0: the kernel chooses
+    bool proxy_protocol; // the first bytes of a connection are a PROXY header
+    const struct tw_certificate_files *certificates; // the first is the default
+    size_t n_certificates;                           // 0: plain HTTP
+    bool tls_first_is_alone;       // the first is tls.certificate, the others tls.certificates
     const char *tls_client_ca;     // PEM file: certificates of clients are asked for; or NULL
     bool tls_client_cert_required; // a client without one does not get through the handshake
 };
@@ -176,6 +186,11 @@ void tw_config_print(const struct tw_config *config, FILE *out);
 // ", " ("" when there are none; cut at `size`). Returns how many there are.
 size_t tw_config_restart_keys(const struct tw_config *before, const struct tw_config *after,
                               char *out, size_t size);
+
+// The key of a certificate's file, for people: "listen[0].tls.certificates[1].key". `certificate`
+// is an index into the listener's certificates, `file` the last word.
+void tw_config_certificate_key(const struct tw_config *config, size_t listen, size_t certificate,
+                               const char *file, char out[TW_CONFIG_PATH_MAX]);
 
 // A duration as options have it ("1h30m") in milliseconds; false when it is none or too long.
 TW_MUST_USE bool tw_config_duration_ms(struct tw_str text, uint64_t *out);

@@ -116,18 +116,30 @@ static bool same_socket(const struct tw_listen *a, const struct tw_listen *b)
     return a->port != 0 && a->port == b->port && strcmp(a->address, b->address) == 0;
 }
 
+static void check_certificates(struct tw_config_load *load, size_t i)
+{
+    static const char *const names[] = {"certificate", "key", "ocspFile"};
+    const struct tw_listen *listen = &load->config->listens[i];
+    char key[TW_CONFIG_PATH_MAX];
+    for (size_t j = 0; j < listen->n_certificates; j++) {
+        const struct tw_certificate_files *files = &listen->certificates[j];
+        const char *const paths[] = {files->certificate, files->key, files->ocsp};
+        for (size_t k = 0; k < TW_COUNT(paths); k++) {
+            tw_config_certificate_key(load->config, i, j, names[k], key);
+            check_readable(load, load->listen_places[i], key, paths[k]);
+        }
+    }
+    snprintf(key, sizeof key, "listen[%zu].tls.clientCa", i);
+    check_readable(load, load->listen_places[i], key, listen->tls_client_ca);
+}
+
 static void check_listens(struct tw_config_load *load)
 {
     const struct tw_config *config = load->config;
     for (size_t i = 0; i < config->n_listens; i++) {
         const struct tw_listen *listen = &config->listens[i];
         char key[TW_CONFIG_PATH_MAX];
-        snprintf(key, sizeof key, "listen[%zu].tls.certificate", i);
-        check_readable(load, load->listen_places[i], key, listen->tls_certificate);
-        snprintf(key, sizeof key, "listen[%zu].tls.key", i);
-        check_readable(load, load->listen_places[i], key, listen->tls_key);
-        snprintf(key, sizeof key, "listen[%zu].tls.clientCa", i);
-        check_readable(load, load->listen_places[i], key, listen->tls_client_ca);
+        check_certificates(load, i);
         snprintf(key, sizeof key, "listen[%zu]", i);
         if (listen->proxy_protocol && config->n_trusted_proxies == 0)
             tw_config_fail(load, load->listen_places[i], key,
@@ -177,6 +189,9 @@ void tw_config_check(struct tw_config_load *load)
     if (*load->config->auth_deny_file != '\0')
         check_readable(load, PLACE_OF(load, auth_deny_file), KEY_OF(auth_deny_file),
                        load->config->auth_deny_file);
+    if (*load->config->tls_ticket_keys_file != '\0')
+        check_readable(load, PLACE_OF(load, tls_ticket_keys_file), KEY_OF(tls_ticket_keys_file),
+                       load->config->tls_ticket_keys_file);
     if (*load->config->auth_jwks_ca_file != '\0')
         check_readable(load, PLACE_OF(load, auth_jwks_ca_file), KEY_OF(auth_jwks_ca_file),
                        load->config->auth_jwks_ca_file);

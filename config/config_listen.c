@@ -3,6 +3,8 @@
 //
 //   listen: [{address: 0.0.0.0, port: 8443, tls: {certificate: FILE, key: FILE}}]
 //
+// More certificates stand in tls.certificates: [{certificate: FILE, key: FILE, ocspFile: FILE}],
+// with or without the one above, which then is the first: the default.
 // proxyProtocol: true says that each connection begins with a PROXY header, which only a trusted
 // proxy (http.trusted_proxies) may send.
 // With clientCa: FILE in `tls`, clients are asked for a certificate; clientCertificate: required
@@ -64,28 +66,132 @@ static void read_client_certificate(struct tw_config_load *load,
                        "needs clientCa, the PEM file of the authorities to trust");
 }
 
-static void read_tls(struct tw_config_load *load, const struct tw_config_node *node,
-                     const char *path, struct tw_listen *listen)
+// ---- certificates -------------------------------------------------------------------------------
+
+// `fields` are those of CERTIFICATE_FIELDS; `above` is where the pair is written.
+static void read_certificate(struct tw_config_load *load, const struct tw_config_field *fields,
+                             struct tw_config_place above, const char *path,
+                             struct tw_certificate_files *files)
 {
-    struct tw_config_field fields[] = {
-        {"certificate", NULL}, {"key", NULL}, {"clientCa", NULL}, {"clientCertificate", NULL}};
-    const char *clients = NULL;
-    const char **targets[] = {&listen->tls_certificate, &listen->tls_key, &listen->tls_client_ca,
-                              &clients};
-    if (!tw_config_fields(load, node, path, fields, TW_COUNT(fields)))
-        return;
-    for (size_t i = 0; i < TW_COUNT(fields); i++) {
+    const char **targets[] = {&files->certificate, &files->key, &files->ocsp};
+    for (size_t i = 0; i < TW_COUNT(targets); i++) {
         char full[TW_CONFIG_PATH_MAX];
         snprintf(full, sizeof full, "%s.%s", path, fields[i].key);
         if (fields[i].node != NULL)
             *targets[i] = tw_config_text(load, fields[i].node, full);
         else if (i < 2)
-            tw_config_fail(load, node->key_place, full,
-                           "is missing; TLS needs both certificate and key");
+            tw_config_fail(load, above, full, "is missing; TLS needs both certificate and key");
     }
-    if (clients != NULL)
-        read_client_certificate(load, &fields[3], path, clients, listen);
 }
+
+#define CERTIFICATE_FIELDS                \
+    {"certificate", NULL}, {"key", NULL}, \
+    {                                     \
+        "ocspFile", NULL                  \
+    }
+
+static void read_listed(struct tw_config_load *load, const struct tw_config_node *list,
+                        const char *path, struct tw_certificate_files *files)
+{
+    size_t i = 0;
+    for (const struct tw_config_node *node = list->first; node != NULL; node = node->next, i++) {
+        struct tw_config_field fields[] = {CERTIFICATE_FIELDS};
+        char full[TW_CONFIG_PATH_MAX];
+        snprintf(full, sizeof full, "%s.certificates[%zu]", path, i);
+        if (tw_config_fields(load, node, full, fields, TW_COUNT(fields)))
+            read_certificate(load, fields, node->place, full, &files[i]);
+    }
+}
+
+// The pair of `tls` itself, if there is one, goes before those of the list.
+static void read_certificates(struct tw_config_load *load, const struct tw_config_node *node,
+                              const char *path, const struct tw_config_field *own,
+                              const struct tw_config_node *list, struct tw_listen *listen)
+{
+    char full[TW_CONFIG_PATH_MAX];
+    snprintf(full, sizeof full, "%s.certificates", path);
+    if (list != NULL && !tw_config_is_sequence(load, list, full, TW_CONFIG_CERTIFICATES_MAX - 1))
+        return;
+    size_t n_listed = list != NULL ? list->n_children : 0;
+    bool alone = n_listed == 0 || own[0].node != NULL || own[1].node != NULL || own[2].node != NULL;
+    size_t n = n_listed + (alone ? 1 : 0);
+    struct tw_certificate_files *files = tw_config_alloc(load, n * sizeof *files);
+    if (files == NULL)
+        return;
+    if (alone)
+        read_certificate(load, own, node->key_place, path, &files[0]);
+    if (n_listed > 0)
+        read_listed(load, list, path, files + (alone ? 1 : 0));
+    listen->certificates = files;
+    listen->n_certificates = n;
+    listen->tls_first_is_alone = alone;
+}
+
+static void read_tls(struct tw_config_load *load, const struct tw_config_node *node,
+                     const char *path, struct tw_listen *listen)
+{
+    struct tw_config_field fields[] = {CERTIFICATE_FIELDS,
+                                       {"certificates", NULL},
+                                       {"clientCa", NULL},
+                                       {"clientCertificate", NULL}};
+    char full[TW_CONFIG_PATH_MAX];
+    if (!tw_config_fields(load, node, path, fields, TW_COUNT(fields)))
+        return;
+    read_certificates(load, node, path, fields, fields[3].node, listen);
+    snprintf(full, sizeof full, "%s.clientCa", path);
+    if (fields[4].node != NULL)
+        listen->tls_client_ca = tw_config_text(load, fields[4].node, full);
+    snprintf(full, sizeof full, "%s.clientCertificate", path);
+    const char *clients = fields[5].node ? tw_config_text(load, fields[5].node, full) : NULL;
+    if (clients != NULL)
+        read_client_certificate(load, &fields[5], path, clients, listen);
+}
+
+void tw_config_certificate_key(const struct tw_config *config, size_t listen, size_t certificate,
+                               const char *file, char out[TW_CONFIG_PATH_MAX])
+{
+    bool alone = config->listens[listen].tls_first_is_alone;
+    if (alone && certificate == 0)
+        snprintf(out, TW_CONFIG_PATH_MAX, "listen[%zu].tls.%s", listen, file);
+    else
+        snprintf(out, TW_CONFIG_PATH_MAX, "listen[%zu].tls.certificates[%zu].%s", listen,
+                 certificate - (alone ? 1 : 0), file);
+}
+
+static void print_certificate(const struct tw_certificate_files *files, FILE *out)
+{
+    fputs("certificate: ", out);
+    tw_config_print_text(files->certificate, out);
+    fputs(", key: ", out);
+    tw_config_print_text(files->key, out);
+    if (files->ocsp != NULL) {
+        fputs(", ocspFile: ", out);
+        tw_config_print_text(files->ocsp, out);
+    }
+}
+
+static void print_tls(const struct tw_listen *listen, FILE *out)
+{
+    size_t first = listen->tls_first_is_alone ? 1 : 0;
+    fputs(", tls: {", out);
+    if (first == 1)
+        print_certificate(&listen->certificates[0], out);
+    for (size_t i = first; i < listen->n_certificates; i++) {
+        fputs(i > first ? "}, {" : first == 1 ? ", certificates: [{" : "certificates: [{", out);
+        print_certificate(&listen->certificates[i], out);
+    }
+    if (listen->n_certificates > first)
+        fputs("}]", out);
+    if (listen->tls_client_ca != NULL) {
+        fputs(", clientCa: ", out);
+        tw_config_print_text(listen->tls_client_ca, out);
+        fprintf(out, ", clientCertificate: %s",
+                listen->tls_client_cert_required ? "required" : "optional");
+    }
+    putc('}', out);
+}
+
+// ---- listeners ----------------------------------------------------------------------------------
 
 void tw_config_listen_print(const struct tw_config *config, const char *indent, FILE *out)
 {
@@ -97,19 +203,8 @@ void tw_config_listen_print(const struct tw_config *config, const char *indent, 
         fprintf(out, ", port: %u", (unsigned)listen->port);
         if (listen->proxy_protocol)
             fputs(", proxyProtocol: true", out);
-        if (listen->tls_certificate != NULL) {
-            fputs(", tls: {certificate: ", out);
-            tw_config_print_text(listen->tls_certificate, out);
-            fputs(", key: ", out);
-            tw_config_print_text(listen->tls_key, out);
-            if (listen->tls_client_ca != NULL) {
-                fputs(", clientCa: ", out);
-                tw_config_print_text(listen->tls_client_ca, out);
-                fprintf(out, ", clientCertificate: %s",
-                        listen->tls_client_cert_required ? "required" : "optional");
-            }
-            putc('}', out);
-        }
+        if (listen->n_certificates > 0)
+            print_tls(listen, out);
         fputs("}\n", out);
     }
 }

@@ -14,7 +14,6 @@
 
 #define TW_CONFIG_FILE_MAX   (1024 * 1024)
 #define TW_CONFIG_SECRET_MAX (64 * 1024)
-#define TW_CONFIG_PATH_MAX   128 // of a key such as "auth.issuers[15].cognito.userPoolId"
 
 // Where a value was written. `name` is a file, a variable, or NULL when there is nothing to point
 // at; `line` is 0 when the name says enough.

@@ -9,10 +9,9 @@
 #include <unistd.h>
 
 #include "gateway/client_address.h"
-#include "gateway/client_cert.h"
 #include "gateway/log.h"
 #include "gateway/proxy_header.h"
-#include "gateway/tls.h"
+#include "gateway/tls_listener.h"
 
 // Connections taken at once before others get their turn.
 #define ACCEPT_BATCH 32
@@ -24,6 +23,7 @@ struct tw_listener {
     struct tw_worker *worker;
     const struct tw_listen *listen;
     h2o_accept_ctx_t accept_ctx;
+    struct tw_tls_listener *tls; // NULL: plain HTTP
     h2o_socket_t *sock;
     bool paused; // no room: tried again by the tick
 };
@@ -58,6 +58,7 @@ static void on_conn_close(void *p)
     conn->magic = 0;
     h2o_linklist_unlink(&conn->link);
     end_pending(conn);
+    tw_tls_end(conn);
     worker->n_conns--;
     if (conn->is_counted)
         tw_count_table_remove(worker->heritage->peer_counts, worker->heritage->worker_index,
@@ -106,10 +107,13 @@ static void refuse(struct tw_conn *conn, enum tw_metric reason)
 
 static void hand_over(struct tw_listener *listener, struct tw_conn *conn)
 {
-    if (count(conn))
-        h2o_accept(&listener->accept_ctx, conn->sock);
-    else
+    if (!count(conn)) {
         refuse(conn, TW_METRIC_CONNECTIONS_REFUSED_PEER);
+        return;
+    }
+    if (listener->tls)
+        tw_tls_begin(conn);
+    h2o_accept(&listener->accept_ctx, conn->sock);
 }
 
 // ---- the PROXY header ---------------------------------------------------------------------------
@@ -274,20 +278,16 @@ static void on_acceptable(h2o_socket_t *sock, const char *err)
         (void)accept_some(sock->data, ACCEPT_BATCH);
 }
 
-static bool start_listener(struct tw_listener *listener, int fd)
+static bool start_listener(struct tw_listener *listener, size_t index, int fd)
 {
     struct tw_worker *worker = listener->worker;
-    char err[512];
     listener->accept_ctx = (h2o_accept_ctx_t){.ctx = &worker->ctx,
                                               .hosts = worker->globalconf.hosts};
-    if (listener->listen->tls_certificate) {
-        listener->accept_ctx.ssl_ctx = tw_tls_new(listener->listen, err, sizeof(err));
-        if (!listener->accept_ctx.ssl_ctx) {
-            tw_log(TW_LEVEL_ERROR, "tls_failed", "%s", err);
+    if (listener->listen->n_certificates > 0) {
+        listener->tls = tw_tls_listener_new(worker, index);
+        if (!listener->tls)
             return false;
-        }
-        if (listener->listen->tls_client_ca)
-            tw_client_cert_watch(listener->accept_ctx.ssl_ctx);
+        listener->accept_ctx.ssl_ctx = tw_tls_listener_entry(listener->tls);
     }
     listener->sock = h2o_evloop_socket_create(worker->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
     listener->sock->data = listener;
@@ -301,11 +301,12 @@ bool tw_accept_start(struct tw_worker *worker)
     unsigned n = worker->heritage->n_workers;
     h2o_linklist_init_anchor(&worker->pending_proxies);
     worker->max_conns = (config->http_max_connections + n - 1) / n;
+    worker->max_handshakes = (config->tls_max_handshakes + n - 1) / n;
     worker->listeners = calloc(config->n_listens, sizeof(worker->listeners[0]));
     for (size_t i = 0; worker->listeners && i < config->n_listens; i++) {
         worker->listeners[i].worker = worker;
         worker->listeners[i].listen = &config->listens[i];
-        if (!start_listener(&worker->listeners[i], worker->heritage->listen_fds[i]))
+        if (!start_listener(&worker->listeners[i], i, worker->heritage->listen_fds[i]))
             return false;
     }
     return worker->listeners != NULL;
@@ -328,6 +329,8 @@ void tw_accept_tick(struct tw_worker *worker)
     end_slow_headers(worker);
     for (size_t i = 0; i < worker->config->n_listens; i++) {
         struct tw_listener *listener = &worker->listeners[i];
+        if (listener->tls)
+            tw_tls_listener_update(listener->tls);
         if (!listener->paused)
             continue;
         listener->paused = false;

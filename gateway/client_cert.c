@@ -118,8 +118,7 @@ out:
 
 // ---- connections --------------------------------------------------------------------------------
 
-// NULL when this SSL is not one of h2o's.
-static struct tw_conn *conn_of(const SSL *ssl)
+struct tw_conn *tw_client_cert_conn(const SSL *ssl)
 {
     BIO *bio = SSL_get_rbio(ssl);
     const char *name = bio ? BIO_method_name(bio) : NULL;
@@ -131,20 +130,16 @@ static struct tw_conn *conn_of(const SSL *ssl)
 static void refused(const SSL *ssl, const char *reason)
 {
     char text[TW_ADDRESS_TEXT_MAX];
-    const struct tw_conn *conn = conn_of(ssl);
+    const struct tw_conn *conn = tw_client_cert_conn(ssl);
     struct tw_str peer = conn ? tw_address_format(&conn->client, text) : TW_STR("");
     tw_log(TW_LEVEL_INFO, "client_certificate_refused", "%.*s: %s", (int)peer.n, peer.p, reason);
 }
 
-static void on_handshake(const SSL *ssl, int where, int value)
+void tw_client_cert_keep(struct tw_conn *conn, const SSL *ssl)
 {
-    (void)value;
-    const X509 *certificate = where & SSL_CB_HANDSHAKE_DONE ? SSL_get0_peer_certificate(ssl) : NULL;
-    if (!certificate || SSL_get_verify_result(ssl) != X509_V_OK)
-        return;
-    struct tw_conn *conn = conn_of(ssl);
+    const X509 *certificate = SSL_get0_peer_certificate(ssl);
     const char *reason = "its connection is not known";
-    if (conn && conn->certificate)
+    if (!certificate || SSL_get_verify_result(ssl) != X509_V_OK || (conn && conn->certificate))
         return;
     if (conn)
         conn->certificate = tw_client_cert_principal(
@@ -154,19 +149,13 @@ static void on_handshake(const SSL *ssl, int where, int value)
         refused(ssl, reason);
 }
 
-// Changes no verdict; the operator should know why a till cannot connect.
-static int on_verified(int good, X509_STORE_CTX *chain)
+// The operator should know why a till cannot connect.
+int tw_client_cert_verified(int good, X509_STORE_CTX *chain)
 {
     const SSL *ssl = X509_STORE_CTX_get_ex_data(chain, SSL_get_ex_data_X509_STORE_CTX_idx());
     if (!good && ssl)
         refused(ssl, X509_verify_cert_error_string(X509_STORE_CTX_get_error(chain)));
     return good;
-}
-
-void tw_client_cert_watch(SSL_CTX *ctx)
-{
-    SSL_CTX_set_info_callback(ctx, on_handshake);
-    SSL_CTX_set_verify(ctx, SSL_CTX_get_verify_mode(ctx), on_verified);
 }
 
 struct tw_principal *tw_conn_certificate(struct tw_conn *conn, int64_t now_unix_s)

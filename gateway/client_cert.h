@@ -18,12 +18,21 @@
 #include "auth/principal.h"
 #include "config/config.h"
 
-struct ssl_ctx_st; // SSL_CTX
-struct x509_st;    // X509
+struct ssl_st; // SSL
+struct tw_conn;
+struct x509_st;           // X509
+struct x509_store_ctx_st; // X509_STORE_CTX
 
-// Has every connection of this context keep its client's principal (tw_conn_certificate), and says
-// in the log which certificates are refused. For contexts that ask for certificates.
-void tw_client_cert_watch(struct ssl_ctx_st *ctx);
+// The connection of a handshake; NULL when this SSL is none of the library's.
+struct tw_conn *tw_client_cert_conn(const struct ssl_st *ssl);
+
+// The handshake is done: the connection keeps its client's principal (tw_conn_certificate), if a
+// good certificate was shown. `conn` may be NULL.
+void tw_client_cert_keep(struct tw_conn *conn, const struct ssl_st *ssl);
+
+// OpenSSL's verify callback: changes no verdict, and says in the log which certificates are
+// refused.
+int tw_client_cert_verified(int good, struct x509_store_ctx_st *chain);
 
 // The line of `subject` among `n`; NULL when it has none.
 const struct tw_certificate_roles *tw_client_cert_line(const struct tw_certificate_roles *lines,

@@ -12,7 +12,7 @@
 #include "gateway/heritage.h"
 #include "gateway/rate_limit.h"
 #include "gateway/reference.h"
-#include "gateway/tls.h"
+#include "gateway/tls_files.h"
 #include "gateway/token_command.h"
 #include "gateway/version.h"
 #include "handlers/routes.h"
@@ -79,18 +79,11 @@ static struct tw_config *load(const struct arguments *arguments)
 // What the configuration names must also be usable: said now, not by a worker in its log.
 static bool certificates_load(const struct tw_config *config)
 {
-    for (size_t i = 0; i < config->n_listens; i++) {
-        char err[1024];
-        if (!config->listens[i].tls_certificate)
-            continue;
-        struct ssl_ctx_st *ctx = tw_tls_new(&config->listens[i], err, sizeof(err));
-        if (!ctx) {
-            (void)fprintf(stderr, "tillway: listen[%zu].tls: %s\n", i, err);
-            return false;
-        }
-        tw_tls_free(ctx);
-    }
-    return true;
+    char err[1024];
+    if (tw_tls_files_check(config, err, sizeof(err)))
+        return true;
+    (void)fprintf(stderr, "tillway: %s\n", err);
+    return false;
 }
 
 static bool auth_files_load(const struct tw_config *config)

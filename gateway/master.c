@@ -23,6 +23,8 @@
 #include "gateway/listen.h"
 #include "gateway/log.h"
 #include "gateway/supervise.h"
+#include "gateway/tls_bundle.h"
+#include "gateway/tls_files.h"
 
 #define LIMIT_ENTRIES (64 * 1024) // keys that may be away from rest at once; 16 bytes each
 #define TICK_MS       500
@@ -45,6 +47,7 @@ struct master {
     int *listen_fds; // NULL once the workers drain
     struct tw_auth_files *auth_files;
     struct tw_jwks_fetch *jwks;
+    struct tw_tls_files *tls_files;
     struct tw_admin *admin;
     struct tw_supervisor *supervisor;
     struct event *signals[TW_COUNT(handled_signals)];
@@ -91,6 +94,7 @@ static struct tw_metrics_view metrics(void *arg)
         .now_us = tw_now_us(),
     };
     view.jwks = tw_jwks_fetch_stats(master->jwks, &view.n_jwks);
+    view.certificates = tw_tls_files_stats(master->tls_files, &view.n_certificates);
     return view;
 }
 
@@ -120,6 +124,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct master *master = arg;
     tw_supervise_tick(master->supervisor);
+    tw_tls_files_tick(master->tls_files);
     log_readiness(master);
     if (tw_log_pending())
         tw_log_flush();
@@ -251,12 +256,16 @@ static bool make_supervisor(struct master *master)
     return master->supervisor || fail(master, "cannot start workers: out of memory");
 }
 
-static bool start_keys(struct master *master)
+static bool start_files(struct master *master)
 {
     struct tw_worker_page *page = tw_shared_worker(master->shared, master->n_workers);
     master->auth_files = tw_auth_files_start(master->base, master->config, master->shared, page,
                                              master->error, sizeof(master->error));
     if (!master->auth_files)
+        return false;
+    master->tls_files = tw_tls_files_start(master->base, master->config, master->shared, page,
+                                           master->error, sizeof(master->error));
+    if (!master->tls_files)
         return false;
     master->jwks = tw_jwks_fetch_start(master->base, master->config, master->shared, master->error,
                                        sizeof(master->error));
@@ -274,7 +283,7 @@ static bool prepare(struct master *master)
     master->base = event_base_new();
     if (!master->base)
         return fail(master, "cannot start: libevent has no way to wait for events");
-    master->shared = tw_shared_new(master->n_workers + 1, config->n_issuers);
+    master->shared = tw_shared_new(master->n_workers + 1, tw_slots(config));
     master->limits = tw_limit_table_new(LIMIT_ENTRIES);
     master->peer_counts = tw_count_table_new(master->n_workers);
     master->in_progress = tw_count_table_new(master->n_workers);
@@ -283,7 +292,7 @@ static bool prepare(struct master *master)
     if (!tw_listen_open(config, master->n_workers, &master->listen_fds, error,
                         sizeof(master->error)))
         return false;
-    if (!start_keys(master) || !make_supervisor(master))
+    if (!start_files(master) || !make_supervisor(master))
         return false;
     master->admin = tw_admin_start(master->base, config, &source, error, sizeof(master->error));
     return master->admin && add_events(master);
@@ -300,7 +309,7 @@ static void log_listening(const struct master *master)
         tw_listen_name(listener->address, tw_listen_port(master->listen_fds[i]), name,
                        sizeof(name));
         int more = snprintf(line + n, sizeof(line) - n, "%s://%s ",
-                            listener->tls_certificate ? "https" : "http", name);
+                            listener->n_certificates > 0 ? "https" : "http", name);
         n += more > 0 ? (size_t)more : 0;
     }
     tw_listen_name(config->admin_address, tw_admin_port(master->admin), name, sizeof(name));
@@ -313,6 +322,7 @@ static void dispose(struct master *master)
 {
     tw_jwks_fetch_free(master->jwks); // turns the loop once: the rest must still be there
     tw_auth_files_free(master->auth_files);
+    tw_tls_files_free(master->tls_files);
     tw_admin_free(master->admin);
     tw_supervise_free(master->supervisor);
     if (master->listen_fds)

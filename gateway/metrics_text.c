@@ -156,6 +156,19 @@ static void put_jwks(const struct tw_metrics_view *view, FILE *out)
     }
 }
 
+static void put_certificates(const struct tw_metrics_view *view, FILE *out)
+{
+    static const char name[] = "tillway_tls_certificate_expiry_timestamp_seconds";
+    if (view->n_certificates == 0)
+        return;
+    head(out, name, "gauge", "When the first certificate of a chain in force expires, Unix time.");
+    for (size_t i = 0; i < view->n_certificates; i++) {
+        const struct tw_certificate_stats *of = &view->certificates[i];
+        fprintf(out, "%s{listener=\"%zu\",certificate=\"%zu\",name=\"%s\"} %" PRId64 "\n", name,
+                of->listen, of->certificate, of->name, of->expires_unix_s);
+    }
+}
+
 static void put_process(const struct tw_metrics_view *view, FILE *out)
 {
     head(out, "tillway_workers", "gauge", "Worker processes that live.");
@@ -174,6 +187,7 @@ void tw_metrics_text(const struct tw_metrics_view *view, FILE *out)
     put_process(view, out);
     put_scalars(view, out);
     put_jwks(view, out);
+    put_certificates(view, out);
     put_requests(view, out);
     put_durations(view, out);
 }

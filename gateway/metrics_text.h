@@ -25,6 +25,13 @@ struct tw_jwks_stats {
     uint64_t last_ok_us; // tw_now_us of the last good fetch; 0: none yet, and no age is shown
 };
 
+// A certificate in force.
+struct tw_certificate_stats {
+    size_t listen, certificate; // indexes: config->listens, its certificates
+    char name[128];             // fit for a label
+    int64_t expires_unix_s;     // of its chain, what expires first
+};
+
 // Everything is borrowed for the call.
 struct tw_metrics_view {
     struct tw_shared *shared;
@@ -32,6 +39,8 @@ struct tw_metrics_view {
     const struct tw_route_table *routes;
     const struct tw_jwks_stats *jwks;
     size_t n_jwks;
+    const struct tw_certificate_stats *certificates;
+    size_t n_certificates;
     unsigned n_workers_alive;
     uint64_t worker_restarts;
     int64_t start_unix_ms;

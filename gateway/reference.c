@@ -32,6 +32,9 @@ void tw_reference_metrics(FILE *out)
          "Time from a complete request to the end of its answer."},
         {"COUNTER", "tillway_jwks_fetches_total", "issuer, result", "Fetches of key sets."},
         {"GAUGE", "tillway_jwks_age_seconds", "issuer", "Time since the last good fetch."},
+        {"GAUGE", "tillway_tls_certificate_expiry_timestamp_seconds", "listener, certificate, name",
+         "When the first certificate of a chain in force expires, in Unix time; days left: "
+         "`(... - time()) / 86400`."},
         {"GAUGE", "tillway_workers", "", "Worker processes alive."},
         {"COUNTER", "tillway_worker_restarts_total", "", "Workers that were replaced."},
         {"GAUGE", "tillway_start_time_seconds", "", "When the master started, in Unix time."},

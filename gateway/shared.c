@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/shared.h"
 
+#include <openssl/crypto.h>
 #include <sys/mman.h>
 
 // Two copies in turn: the generation's lowest bit names the current one, the master writes the
@@ -25,15 +26,18 @@ static void *map_shared(size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
-struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_issuers)
+struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_slots)
 {
     struct tw_shared *shared = map_shared(sizeof(*shared));
     if (!shared)
         return NULL;
     shared->n_workers = n_workers;
     shared->workers = map_shared(n_workers * sizeof(shared->workers[0]));
-    shared->slots = map_shared((n_issuers + 1) * sizeof(shared->slots[0]));
-    return shared->workers && shared->slots ? shared : NULL;
+    shared->slots = map_shared(n_slots * sizeof(shared->slots[0]));
+    if (!shared->workers || !shared->slots)
+        return NULL;
+    (void)madvise(shared->slots, n_slots * sizeof(shared->slots[0]), MADV_DONTDUMP);
+    return shared;
 }
 
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index)
@@ -70,15 +74,31 @@ bool tw_shared_document_publish(struct tw_shared *shared, size_t slot, struct tw
     return true;
 }
 
-bool tw_shared_document_is(const struct tw_shared *shared, size_t slot, struct tw_str text)
+void tw_shared_document_wipe_previous(struct tw_shared *shared, size_t slot)
+{
+    struct slot *of = &shared->slots[slot];
+    uint64_t now = atomic_load_explicit(&of->generation, memory_order_relaxed);
+    uint64_t n = atomic_load_explicit(&of->copies[(now + 1) & 1].size, memory_order_relaxed);
+    // Whoever meets wiped bytes must find that their generation has gone, as above.
+    atomic_thread_fence(memory_order_seq_cst);
+    OPENSSL_cleanse(of->copies[(now + 1) & 1].text, n);
+    atomic_store_explicit(&of->copies[(now + 1) & 1].size, 0, memory_order_relaxed);
+}
+
+struct tw_str tw_shared_document_now(const struct tw_shared *shared, size_t slot)
 {
     uint64_t generation = tw_shared_document_generation(shared, slot);
     const struct slot *of = &shared->slots[slot];
-    struct tw_str now = {
+    return (struct tw_str){
         of->copies[generation & 1].text,
         atomic_load_explicit(&of->copies[generation & 1].size, memory_order_relaxed),
     };
-    return generation != 0 && tw_str_eq(now, text);
+}
+
+bool tw_shared_document_is(const struct tw_shared *shared, size_t slot, struct tw_str text)
+{
+    return tw_shared_document_generation(shared, slot) != 0 &&
+           tw_str_eq(tw_shared_document_now(shared, slot), text);
 }
 
 uint64_t tw_shared_document_generation(const struct tw_shared *shared, size_t slot)

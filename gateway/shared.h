@@ -5,7 +5,8 @@
 // worker writes only its own `struct tw_worker_page`; only the master writes documents. A page
 // outlives its worker: the next worker of that index goes on counting where the last one stopped.
 // Documents are what the master brings and workers parse: in slots 0 to n_issuers - 1 the issuers'
-// key sets, in slot n_issuers the list of revoked tokens.
+// key sets, in slot n_issuers the list of revoked tokens, then what tls_bundle.h says. Some hold
+// secrets: the documents are left out of core dumps.
 // Runs in: master (makes, reads, publishes documents), worker (writes its page, reads documents).
 
 #ifndef TW_SHARED_H
@@ -58,7 +59,7 @@ struct tw_worker_page {
 struct tw_shared;
 
 // Zeroed; NULL when memory is refused. Never freed: it lives as long as the processes.
-struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_issuers);
+struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_slots);
 
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index);
 
@@ -89,8 +90,15 @@ void tw_stats_request(struct tw_worker_page *page, unsigned row, unsigned http_s
 TW_MUST_USE bool tw_shared_document_publish(struct tw_shared *shared, size_t slot,
                                             struct tw_str text);
 
+// Master: wipes what the slot held before its current document. A worker that is reading that just
+// now starts over.
+void tw_shared_document_wipe_previous(struct tw_shared *shared, size_t slot);
+
 // Master: whether this text is what the slot holds now; false while it holds none.
 bool tw_shared_document_is(const struct tw_shared *shared, size_t slot, struct tw_str text);
+
+// Master: the slot's document where it lies; empty while there is none.
+struct tw_str tw_shared_document_now(const struct tw_shared *shared, size_t slot);
 
 // Worker: generation of the slot's current document, 0 while there is none. One atomic load.
 uint64_t tw_shared_document_generation(const struct tw_shared *shared, size_t slot);

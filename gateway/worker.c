@@ -170,6 +170,7 @@ static bool h2o_init(struct tw_worker *worker)
     conf->server_name = config->http_server_header ? h2o_iovec_init(H2O_STRLIT("tillway"))
                                                    : h2o_iovec_init(NULL, 0);
     conf->max_request_entity_size = config->http_body_max_bytes;
+    conf->handshake_timeout = config->tls_handshake_timeout_ms;
     conf->http1.req_timeout = config->http_request_timeout_ms;
 #ifdef H2O_HAS_HTTP1_MAX_HEAD_SIZE
     conf->http1.max_head_size = config->http_head_max_bytes;

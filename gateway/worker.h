@@ -32,6 +32,8 @@ struct tw_conn {
     bool client_is_proxy;                   // a trusted one: its requests name their clients
     bool is_counted;                        // in heritage->peer_counts, under `client`
     struct tw_pending_proxy *pending_proxy; // accept.c: its PROXY header is still to come
+    bool tls_pending;                       // its TLS handshake goes on
+    bool tls_refused;                       // and has ended with an alert of ours
     struct tw_principal *certificate;       // what the client has shown in its handshake, or NULL
     struct tw_req *awaited; // passed by its head, told to send its body (100 Continue); or NULL
 };
@@ -55,8 +57,10 @@ struct tw_worker {
     uint64_t keys_asked_us[TW_CONFIG_ISSUER_MAX]; // when fresh keys were asked for last; 0: never
     h2o_linklist_t conns;                         // oldest first
     size_t n_conns, max_conns;
-    h2o_linklist_t pending_proxies; // accept.c
-    bool accept_is_short;           // some listener has paused for want of room
+    h2o_linklist_t pending_proxies;        // accept.c
+    bool accept_is_short;                  // some listener has paused for want of room
+    unsigned n_handshakes, max_handshakes; // tls_listener.c
+    bool tls_evicting;                     // a handshake ends to make room
     h2o_socket_t *ipc;
     h2o_timeout_t tick_timeout;
     h2o_timeout_entry_t tick;

@@ -23,7 +23,7 @@ static void defaults_are_those_of_the_table(void **state)
     assert_int_equal(config->n_listens, 1);
     assert_string_equal(config->listens[0].address, "0.0.0.0");
     assert_int_equal(config->listens[0].port, 8080);
-    assert_null(config->listens[0].tls_certificate);
+    assert_int_equal(config->listens[0].n_certificates, 0);
     assert_string_equal(config->origins[TW_OPTION_AT_admin_port], "default");
     tw_config_free(config);
 }
@@ -372,7 +372,7 @@ static void what_is_printed_loads_again(void **state)
     struct tw_config *second = load_ok(text);
     for (size_t i = 0; i < TW_OPTION_COUNT; i++)
         assert_true(tw_options[i].secret || tw_option_equal(&tw_options[i], first, second));
-    assert_string_equal(second->listens[0].tls_key, "cert");
+    assert_string_equal(second->listens[0].certificates[0].key, "cert");
     assert_string_equal(second->issuers[0].issuer, "https://id.example.com");
     free(text);
     tw_config_free(first);

@@ -108,8 +108,8 @@ static void listens(void **state)
         "  - {address: \"::1\", port: 8443, tls: {certificate: cert, key: cert}}\n");
     assert_int_equal(config->n_listens, 3);
     assert_string_equal(config->listens[2].address, "::1");
-    assert_string_equal(config->listens[2].tls_certificate, "cert");
-    assert_string_equal(config->listens[2].tls_key, "cert");
+    assert_string_equal(config->listens[2].certificates[0].certificate, "cert");
+    assert_string_equal(config->listens[2].certificates[0].key, "cert");
     tw_config_free(config);
     refused("listen:\n  - port: 1\n    tls: {certificate: cert}\n",
             "a.yaml:3: listen[0].tls.key: is missing; TLS needs both certificate and key");

@@ -23,11 +23,14 @@ static struct text served_metrics(void)
     static const struct tw_route rows[] = {{.method = TW_GET, .pattern = "/v1/things"}};
     static const struct tw_route_table routes = {rows, 1};
     struct tw_jwks_stats jwks = {.last_ok_us = 1};
+    struct tw_certificate_stats certificate = {.name = "till.example.com"};
     struct tw_metrics_view view = {.shared = tw_shared_new(1, 1),
                                    .n_pages = 1,
                                    .routes = &routes,
                                    .jwks = &jwks,
                                    .n_jwks = 1,
+                                   .certificates = &certificate,
+                                   .n_certificates = 1,
                                    .now_us = 2};
     struct text text = {NULL, 0};
     FILE *out = open_memstream(&text.p, &text.n);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Authorities and certificates of clients, as files, and TLS clients that show them."""
+"""Authorities, certificates of clients and servers, as files, and TLS clients that show them."""
 
 import datetime
 import itertools
@@ -8,7 +8,8 @@ import ssl
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 SHORT = {"CN": NameOID.COMMON_NAME, "O": NameOID.ORGANIZATION_NAME,
@@ -48,6 +49,20 @@ class Client:
     def __init__(self, certificate, key):
         self.certificate, self.key = certificate, key
 
+    def x509(self):
+        with open(self.certificate, "rb") as f:
+            return x509.load_pem_x509_certificate(f.read())
+
+    def serial(self):
+        return self.x509().serial_number
+
+    def install(self, certificate, key=None):
+        """Renames copies into these places, the certificate first."""
+        for source, target in ((self.certificate, certificate), (self.key, key)):
+            if target:
+                with open(source, "rb") as f:
+                    _replace(target, f.read())
+
 
 class Authority:
     """`pem` is the file of its certificate. above: the authority that signs it, else itself."""
@@ -67,9 +82,10 @@ class Authority:
                           _pem(self.certificate))
 
     def issue(self, subject, extended=(CLIENT_AUTH,), usages=(DIGITAL_SIGNATURE,), begins_d=-1,
-              days=30, ttl_s=None):
-        """extended, usages: None for a certificate without that extension. ttl_s: instead of days."""
-        key = ec.generate_private_key(ec.SECP256R1())
+              days=30, ttl_s=None, names=(), key=None):
+        """extended, usages: None for a certificate without that extension. ttl_s: instead of days.
+        names: DNS names of the subjectAltName. key: instead of a new one on P-256."""
+        key = key or ec.generate_private_key(ec.SECP256R1())
         builder = _dated(self.name, name_of(subject) if isinstance(subject, list) else subject, key,
                          begins_d, days, ttl_s)
         builder = builder.add_extension(x509.BasicConstraints(False, None), True)
@@ -77,12 +93,43 @@ class Authority:
             builder = builder.add_extension(x509.ExtendedKeyUsage(list(extended)), False)
         if usages is not None:
             builder = builder.add_extension(key_usage(*usages), True)
+        if names:
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), False)
         certificate = builder.sign(self._key, hashes.SHA256())
         path = os.path.join(self.directory, "client-%d" % next(_numbers))
         chain = [_pem(certificate)] + ([_pem(self.certificate)] if self.above else [])
         return Client(_write(path + ".pem", *chain), _write(path + ".key", key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption())))
+
+
+    def server(self, *names, **options):
+        """A certificate for a server of these names."""
+        return self.issue([("CN", names[0] if names else "server")], extended=(SERVER_AUTH,),
+                          names=names, **options)
+
+    def ocsp(self, path, client, ttl_s=3600, age_s=60, revoked=False):
+        """Writes a response about the certificate, in DER."""
+        now = datetime.datetime.utcnow().replace(microsecond=0)
+        status = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
+        made = (ocsp.OCSPResponseBuilder()
+                .add_response(client.x509(), self.certificate, hashes.SHA256(), status,
+                              now - datetime.timedelta(seconds=age_s),
+                              now + datetime.timedelta(seconds=ttl_s),
+                              now if revoked else None, None)
+                .responder_id(ocsp.OCSPResponderEncoding.HASH, self.certificate)
+                .sign(self._key, hashes.SHA256()))
+        return _replace(path, made.public_bytes(serialization.Encoding.DER))
+
+
+def rsa_key():
+    return rsa.generate_private_key(65537, 2048)
+
+
+def _replace(path, text):
+    os.replace(_write(path + ".new", text), path)
+    return path
 
 
 def _dated(issuer, subject, key, begins_d, days, ttl_s=None):
