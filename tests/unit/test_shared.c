@@ -234,9 +234,12 @@ static struct tw_str make_text(unsigned i)
 
 static _Noreturn void publish_for_ever(void)
 {
-    for (unsigned i = 0;; i++)
+    for (unsigned i = 0;; i++) {
         if (!tw_shared_document_publish(shared, 0, make_text(i)))
             _exit(1);
+        if (i % 2 == 0)
+            tw_shared_document_wipe_previous(shared, 0); // nobody sees it half wiped
+    }
 }
 
 // Another process publishes as fast as it can: each text read is whole, of one kind, and of the
