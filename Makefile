@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) $(if $(H2O),H2O=$(H2O))
 
-.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o clean
+.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o tls-audit clean
 .DEFAULT_GOAL := build
 
 build:
@@ -71,6 +71,11 @@ conformance: build build/tillway-issuer
 prove-h2o:
 	@dev/install.sh build test
 	@tests/h2o/prove.sh build/prove-h2o
+
+# What testssl.sh says of our TLS. Minutes.
+tls-audit: build
+	@dev/install.sh audit
+	@tests/tls-audit.sh build
 
 compile_commands.json: build.mk
 	@dev/install.sh build lint
