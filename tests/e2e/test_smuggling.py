@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from kit.clients import assert_problem
+from kit.clients import assert_problem, at_once
 from kit.processes import eventually, patient
 from kit.rawhttp import OVERS, Raw, exchange, split
 
@@ -431,10 +431,11 @@ def hasty(start):
 
 def test_slow_senders_are_told_408(hasty, over):
     """H3: a byte every now and then re-arms nothing; within http.request_timeout it is over."""
-    for name, (at_once, slowly) in SLOW.items():
+    def send(kind):
+        name, (first, slowly) = list(SLOW.items())[kind]
         with Raw(hasty, over, timeout_s=patient(5)) as raw:
             began = time.monotonic()
-            raw.send(at_once)
+            raw.send(first)
             for i in range(3):
                 time.sleep(0.25)  # the slowness itself
                 raw.send(slowly[i:i + 1])
@@ -443,6 +444,8 @@ def test_slow_senders_are_told_408(hasty, over):
         assert [a.status_code for a in answers] == [408], name
         assert_problem(answers[0], 408, "request-timeout")
         assert raw.ended and 0.9 < took < patient(2), "%s: %.1f s" % (name, took)
+
+    at_once(len(SLOW), send)
 
 
 def test_an_idle_connection_is_closed_without_a_word(hasty, over):

@@ -56,6 +56,7 @@ class Gateway:
             self.http, self.admin = config["listen"][0]["port"], config["admin"]["port"]
         self.process = None
         self._marks = {}
+        self._parsed, self._parsed_to = [], 0  # lines of the log, and how many bytes they take
         self.expect_stderr = ""  # a pattern of lines that may stand on stderr
 
     # ---- life -----------------------------------------------------------------------------------
@@ -154,14 +155,18 @@ class Gateway:
 
     def lines(self):
         """Every whole line of the log, parsed; a line that is no JSON object fails."""
-        out = []
-        for line in self.log_text().splitlines(True):
-            if not line.endswith("\n"):
-                continue
+        with open(self.log_path, "rb") as f:
+            if os.fstat(f.fileno()).st_size < self._parsed_to:  # another file, or cut
+                self._parsed, self._parsed_to = [], 0
+            f.seek(self._parsed_to)
+            data = f.read()
+        whole = data[:data.rfind(b"\n") + 1]
+        for line in whole.decode("utf-8").split("\n")[:-1]:
             parsed = json.loads(line)
             assert isinstance(parsed, dict), line
-            out.append(parsed)
-        return out
+            self._parsed.append(parsed)
+            self._parsed_to += len(line.encode()) + 1
+        return list(self._parsed)
 
     def events(self, name):
         return [line for line in self.lines() if line.get("event") == name]
