@@ -177,6 +177,7 @@ static bool h2o_init(struct tw_worker *worker)
 #endif
     conf->http2.idle_timeout = config->http_request_timeout_ms;
 #ifdef H2O_DEFAULT_HTTP2_SEND_TIMEOUT // not so with H2O=system
+    conf->http2.max_header_list_size = (uint32_t)config->http_head_max_bytes;
     conf->http2.request_timeout = config->http_request_timeout_ms;
     conf->http2.send_timeout = config->http_send_timeout_ms; // of windows; of TCP: see accept.c
 #endif

@@ -193,6 +193,17 @@ def test_too_large_a_head_is_431(target, fields):
         conn.sock.close()
 
 
+def test_the_limit_of_a_head_is_an_option_and_announced(target):
+    """H4: http.head_max, on HTTP/2 as SETTINGS_MAX_HEADER_LIST_SIZE."""
+    target = target(head_max="2KiB")
+    with target.connect() as conn:
+        assert conn.read_until(lambda: conn.settings) and conn.settings[6] == 2048
+        conn.send(conn.get_frame(1, target.path, {"x": "v" * 1900}),
+                  conn.get_frame(3, "/v1/me", {"x": "v" * 1000}))
+        assert conn.read_until(lambda: conn.streams[1].ended and conn.streams[3].ended)
+        assert (conn.streams[1].status, conn.streams[3].status) == (431, 401)
+
+
 # ---- slowness (H3) ---------------------------------------------------------------------------------
 
 

@@ -158,10 +158,11 @@ def served_and_alive(which, env, before_ping=lambda: None):
             try:
                 with Connection(server.host, server.port) as conn:
                     conn.send(conn.get_frame(1, "/"))
-                    assert conn.read_until(lambda: conn.streams[1].ended)
+                    assert conn.read_until(lambda: conn.streams[1].ended) and conn.ping()
                     before_ping()
-                    with Connection(server.host, server.port) as other:
-                        other.ping()    # the loop has been round
+                    for _ in range(10):     # the loop has been round then
+                        with Connection(server.host, server.port) as other:
+                            assert other.ping()
                     return conn.ping(timeout_s=3.0)
             except Closed:
                 return False

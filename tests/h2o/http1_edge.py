@@ -5,6 +5,7 @@ server answers well and returns what was answered otherwise, {what: answer}. Emp
 The server is hello, whose GET / is 200 with a body of known length and whose POST tells how many
 bytes it got."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -178,8 +179,9 @@ def read(server):
     def pour():
         with socket.create_connection((server.host, server.port), timeout=10) as sock:
             sock.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
-            for _ in range(16):
-                sock.sendall(frame * 256)
+            with contextlib.suppress(ConnectionError):      # the budget of patch 014
+                for _ in range(16):
+                    sock.sendall(frame * 256)
     before = server.peak_bytes()
     threads = [threading.Thread(target=pour) for _ in range(4)]
     for thread in threads:
