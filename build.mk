@@ -89,8 +89,9 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libtillway.a
 	@$(CC) $(CFLAGS) $(H2O_CFLAGS) -MMD -MP $(LDFLAGS) $< $(MORE_SOURCES) $(BUILD)/libtillway.a -o $@ -lcmocka $(H2O_LIBS) $(LIBS)
 
 # Its programs for libFuzzer are built by tests/fuzz/run.sh.
-$(BUILD)/unit/test_fuzz_corpora: tests/fuzz/targets.c
-$(BUILD)/unit/test_fuzz_corpora: MORE_SOURCES := tests/fuzz/targets.c
+FUZZED := tests/fuzz/targets.c tests/fuzz/http1.c
+$(BUILD)/unit/test_fuzz_corpora: $(FUZZED)
+$(BUILD)/unit/test_fuzz_corpora: MORE_SOURCES := $(FUZZED)
 
 $(HARNESS): tests/master/harness.c $(BUILD)/libtillway.a
 	@echo "  CC $<"

@@ -17,13 +17,14 @@ mkdir -p "$out"
 mapfile -t all < <(sed -n 's/^ *XX(\([a-z_]*\)).*/\1/p' tests/fuzz/targets.h | grep -v '^name$')
 [ $# -gt 0 ] || set -- "${all[@]}"
 
-# Only what the targets need: no h2o, libevent or libpq.
+# Only what the targets need: of h2o its parser of HTTP/1, with our patches; no libevent, no libpq.
 sources=(auth/*.c config/*.c gateway/{base,status,router,client_address,discovery,freshness}.c
-    gateway/{proxy_header,json_out,uuid}.c handlers/{json_text,money,params,schema}.c
-    tests/fuzz/targets.c)
-make --no-print-directory -f build.mk build/gen/statements.h >/dev/null
+    gateway/{proxy_header,json_out,uuid,negotiate}.c handlers/{json_text,money,params,schema}.c
+    tests/fuzz/{targets,http1}.c build/h2o/src/deps/picohttpparser/picohttpparser.c)
+make --no-print-directory -f build.mk build/gen/statements.h build/h2o/flags.mk >/dev/null
 read -ra more <<<"$(pkg-config --cflags jansson yaml-0.1 libcrypto)"
-flags=(-std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -I. -Ibuild "${more[@]}")
+flags=(-std=gnu11 -g -O1 -fno-omit-frame-pointer -fno-sanitize-recover=undefined -I. -Ibuild
+    -isystem build/h2o/include "${more[@]}")
 libraries=$(pkg-config --libs jansson yaml-0.1 libcrypto)
 
 objects=()

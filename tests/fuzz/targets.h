@@ -8,6 +8,8 @@
 #ifndef TW_FUZZ_TARGETS_H
 #define TW_FUZZ_TARGETS_H
 
+#include <stdlib.h>
+
 #include "gateway/base.h"
 
 // XX(name): a function tw_fuzz_<name> and a folder corpus/<name>
@@ -24,7 +26,17 @@
     XX(yaml)                \
     XX(proxy_header)        \
     XX(forwarded)           \
-    XX(freshness)
+    XX(freshness)           \
+    XX(head)                \
+    XX(chunks)              \
+    XX(negotiate)
+
+// Ends the program: a fuzzer keeps the input, a test fails.
+#define TW_FUZZ_PROMISE(condition) \
+    do {                           \
+        if (!(condition))          \
+            abort();               \
+    } while (0)
 
 #define XX(name) void tw_fuzz_##name(struct tw_str input);
 TW_FUZZ_TARGETS(XX)
