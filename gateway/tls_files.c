@@ -65,6 +65,22 @@ static struct tw_tls *load(const struct tw_config *config, size_t listen, char *
     return NULL;
 }
 
+static bool check_ring(const char *path, char *err, size_t err_size)
+{
+    struct tw_ticket_ring ring;
+    struct tw_str text = {NULL, 0};
+    char why[256];
+    char *read = tw_file_read(path, TW_TICKET_KEYS_MAX * TW_TICKET_KEY_BYTES, &text.n, why,
+                              sizeof(why));
+    text.p = read;
+    bool good = read && tw_ticket_ring_parse(text, &ring, why, sizeof(why));
+    if (!good)
+        (void)snprintf(err, err_size, "cannot use \"%s\" (tls.ticket_keys_file): %s", path, why);
+    tw_ticket_ring_wipe(&ring);
+    tw_tls_bundle_free(read, text.n);
+    return good;
+}
+
 bool tw_tls_files_check(const struct tw_config *config, char *err, size_t err_size)
 {
     char why[512];
@@ -81,7 +97,8 @@ bool tw_tls_files_check(const struct tw_config *config, char *err, size_t err_si
         tw_tls_free(tls);
         tw_tls_bundle_free(document, n);
     }
-    return true;
+    return *config->tls_ticket_keys_file == '\0' ||
+           check_ring(config->tls_ticket_keys_file, err, err_size);
 }
 
 static void warn_of_expiry(const struct tw_tls_files *files, const struct tw_certificate_stats *of)

@@ -202,7 +202,10 @@ struct tw_tls_listener *tw_tls_listener_new(struct tw_worker *worker, size_t ind
     }
     install(listener);
     tw_tls_listener_update(listener);
-    return listener->tls ? listener : NULL;
+    if (listener->tls)
+        return listener;
+    tw_log(TW_LEVEL_ERROR, "tls_failed", "listen[%zu]: nothing has been published for it", index);
+    return NULL;
 }
 
 SSL_CTX *tw_tls_listener_entry(const struct tw_tls_listener *listener)

@@ -18,7 +18,7 @@ from cryptography import x509
 
 from kit.certificates import Authority
 from kit.clients import Api
-from kit.processes import eventually, patient, run, scaled
+from kit.processes import BINARY, eventually, patient, run, scaled
 from kit.tls import (AT, HANDSHAKES, ME, VERSIONS, ask, connect, named, openssl,  # noqa: F401
                      pair, pki, serve, trusting)
 
@@ -128,6 +128,8 @@ def test_bad_ticket_keys(serve, start, pki, tmp_path, text, wanted):
     bad.expect_stderr = "ticket_keys_file"
     assert bad.wait() == 1 and len(bad.stderr().splitlines()) == 1 and wanted in bad.stderr()
     bad.kill()
+    done = run([BINARY, "-t", "-c", bad.config_path])
+    assert done.returncode == 1 and done.stderr == bad.stderr()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
