@@ -23,7 +23,7 @@ static bool put(struct writer *writer, const char *path, struct tw_str text)
     uint32_t n = (uint32_t)text.n;
     if (text.n + sizeof(n) > TW_DOCUMENT_MAX_BYTES - writer->n) {
         (void)snprintf(writer->err, writer->err_size,
-                       "%s: all files of the listener together are larger than %u KiB", path,
+                       "%s: all files of the listener together are larger than %d KiB", path,
                        TW_DOCUMENT_MAX_BYTES / 1024);
         return false;
     }

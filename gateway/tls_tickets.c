@@ -59,7 +59,7 @@ bool tw_ticket_ring_parse(struct tw_str bytes, struct tw_ticket_ring *ring, char
 {
     if (bytes.n == 0 || bytes.n % TW_TICKET_KEY_BYTES != 0 ||
         bytes.n / TW_TICKET_KEY_BYTES > TW_TICKET_KEYS_MAX) {
-        (void)snprintf(err, err_size, "it holds %zu bytes, not 1 to %u keys of %u bytes", bytes.n,
+        (void)snprintf(err, err_size, "it holds %zu bytes, not 1 to %d keys of %d bytes", bytes.n,
                        TW_TICKET_KEYS_MAX, TW_TICKET_KEY_BYTES);
         return false;
     }
