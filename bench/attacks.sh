@@ -1,0 +1,115 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Measures what honest clients feel of HTTP/2 attacks (FAULTS H1: p99 < 2x); README.md tells what the
+# figures mean.
+#
+#   make build build/tillway-issuer && dev/install.sh run bench && bench/attacks.sh
+#   BENCH_ATTACKS="rapid_reset ping"      which kinds; see attacks.py
+#   BENCH_ATTACK_ROUNDS=3                 how often each is measured
+#   BENCH_ATTACKS_PER_SECOND=10           connections of the attacker, one after the other
+#
+# One worker; the attacker comes back for as long as it is measured. The figures go
+# to standard output, the same as JSON to var/bench/attacks.json. They are told, not judged: attacker,
+# clients, gateway and database share the machine.
+set -euo pipefail
+
+bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+export TILLWAY_VAR=${BENCH_VAR:-$bench/../var/bench}
+unset TILLWAY_ISSUER_PORT CONFIG
+# shellcheck source-path=SCRIPTDIR source=../dev/stack.sh
+. "$bench/../dev/stack.sh"
+
+kinds=${BENCH_ATTACKS:-rapid_reset window_update_of_0 ping settings empty_data continuation hpack_bomb}
+rounds=${BENCH_ATTACK_ROUNDS:-3}
+promised_ratio=2
+work=$var/attacks
+binary=${TILLWAY_BIN:-$root/build/tillway}
+pid="" attacker_pid=""
+
+# shellcheck disable=SC2317  # called by the trap
+finish() {
+    local status=$? one
+    trap '' INT TERM HUP
+    trap - EXIT
+    for one in $attacker_pid $pid; do
+        kill "$one" 2>/dev/null || continue
+        wait "$one" || true
+    done
+    stop_started
+    rm -rf -- "$work"
+    exit "$status"
+}
+
+start_one() {
+    cat >"$work/config.yaml" <<END
+listen: [{address: 127.0.0.1, port: $http_port}]
+admin: {address: 127.0.0.1, port: $admin_port}
+workers: 1
+auth:
+  issuers: [{issuer: "$issuer", jwksUri: "$issuer/.well-known/jwks.json", audience: [tillway-pos], tokenUse: [access]}]
+db: {url: "$url", max_connections: 4}
+END
+    chmod 600 -- "$work/config.yaml"
+    (gateway "$binary" migrate -c "$work/config.yaml") >&2 || fail "tillway migrate failed"
+    (gateway "$binary" -c "$work/config.yaml") >"$work/gateway.log" 2>&1 </dev/null &
+    pid=$!
+    local until=$((SECONDS + ready_timeout_s))
+    until is_ready; do
+        if ! process_start "$pid" >/dev/null || [ "$SECONDS" -ge "$until" ]; then
+            tail -n 20 -- "$work/gateway.log" >&2
+            fail "the gateway did not start (its last lines are above)"
+        fi
+        sleep 0.05
+    done
+}
+
+# p99 in us of 400 honest requests a second for 3 s, beside an attack of kind $1 (or none).
+p99_beside() {
+    [ "$1" = none ] || {
+        /usr/bin/python3 -B "$bench/attacks.py" "$1" "$http_port" "$token" >"$work/attacker.log" 2>&1 &
+        attacker_pid=$!
+        sleep 0.5
+    }
+    h2load --h1 -c 4 -m 1 --rps 100 -D 3 --log-file="$work/latencies" \
+        -H "authorization: Bearer $token" "http://127.0.0.1:$http_port/v1/me" >"$work/h2load.log"
+    [ -z "$attacker_pid" ] || {
+        kill "$attacker_pid" || fail "the attacker has gone: $(tail -n 1 "$work/attacker.log")"
+        wait "$attacker_pid" || true
+        attacker_pid=
+    }
+    awk '$2 != 200 { exit 1 }' "$work/latencies" || fail "an honest client was refused"
+    awk '{ print $3 }' "$work/latencies" | sort -n |
+        awk '{ us[NR] = $1 } END { print us[int((NR - 1) * 0.99) + 1] }'
+    rm -f -- "$work/latencies"
+}
+
+[[ $rounds =~ ^[1-9][0-9]?$ ]] || fail "'$rounds' is not a number from 1 to 99 (BENCH_ATTACK_ROUNDS)"
+make_directories
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+rm -rf -- "$work"
+mkdir -m 700 -- "$work"
+http_port=$(port_free)
+admin_port=$http_port
+while [ "$admin_port" = "$http_port" ]; do admin_port=$(port_free); done
+start_postgres
+start_issuer
+issuer=$(<"$var/issuer/issuer")
+url=$("$here/postgres.sh" url "$var/postgres")
+token=$("$here/token.sh")
+start_one
+for ((i = 0; i < rounds; i++)); do # in turns, so that a slow minute meets all
+    for kind in none $kinds; do
+        p99_beside "$kind" >>"$work/p99.$kind"
+    done
+done
+quiet=$(sort -n "$work/p99.none" | head -n 1)
+echo "p99 of honest requests: $quiet us when it is quiet; beside"
+json=$(printf '{"quiet_us":%d' "$quiet")
+for kind in $kinds; do
+    one=$(sort -n "$work/p99.$kind" | head -n 1)
+    awk -v a="$one" -v b="$quiet" -v kind="$kind" -v promise=$promised_ratio \
+        'BEGIN { printf "  %-20s %6d us, %.2fx (promise: < %dx)\n", kind, a, a / b, promise }'
+    json+=$(printf ',"%s_us":%d' "$kind" "$one")
+done
+printf '%s}\n' "$json" >"$var/attacks.json"
