@@ -173,7 +173,10 @@ void tw_reply_head_set(struct tw_req *req, unsigned http_status, size_t content_
     res->status = (int)http_status;
     res->reason = reason_phrase(http_status);
     res->content_length = content_length;
-    if (req->worker->draining) // HTTP/1: "Connection: close" instead of a close out of the blue
+    if (req->worker->draining ||
+        tw_conn_is_old(
+            req->conn,
+            req->started_us)) // HTTP/1: "Connection: close" instead of a close out of the blue
         req->h2o->http1_is_persistent = 0;
     h2o_add_header_by_str(&req->h2o->pool, &res->headers, H2O_STRLIT("x-request-id"), 0, NULL,
                           req->request_id.p, req->request_id.n);

@@ -11,6 +11,9 @@
 
 #define TICK_MS 50
 
+// How often connections that have grown old are looked for.
+#define LOOK_FOR_OLD_US 1000000
+
 // While draining, a connection that never sent a request is given this long to send it.
 #define UNUSED_CONNECTION_GRACE_US 1000000
 
@@ -57,6 +60,19 @@ void tw_worker_close_idle(struct tw_worker *worker, size_t most)
             continue;
         shutdown(h2o_socket_get_fd(conn->sock), SHUT_RD);
         n++;
+    }
+}
+
+// HTTP/1 connections that have grown old end with their next answer (reply_head.c); this is for
+// HTTP/2, which is closed when it has nothing open.
+static void end_old_http2(struct tw_worker *worker)
+{
+    h2o_linklist_t *all = &worker->ctx.http2._conns;
+    for (h2o_linklist_t *link = all->next; link != all; link = link->next) {
+        h2o_http2_conn_t *http2 = H2O_STRUCT_FROM_MEMBER(h2o_http2_conn_t, _conns, link);
+        const struct tw_conn *conn = http2->sock->on_close.data;
+        if (tw_conn_is_old(conn, tw_now_us()) && http2->num_streams.pull.open == 0)
+            shutdown(h2o_socket_get_fd(conn->sock), SHUT_RD);
     }
 }
 
@@ -136,6 +152,10 @@ static void on_tick(h2o_timeout_entry_t *entry)
         tw_worker_close_idle(worker, SIZE_MAX);
     else
         tw_accept_tick(worker);
+    if (tw_now_us() >= worker->look_for_old_us) {
+        worker->look_for_old_us = tw_now_us() + LOOK_FOR_OLD_US;
+        end_old_http2(worker);
+    }
     h2o_timeout_link(worker->ctx.loop, &worker->tick_timeout, &worker->tick);
 }
 
@@ -172,10 +192,11 @@ static bool h2o_init(struct tw_worker *worker)
     conf->max_request_entity_size = config->http_body_max_bytes;
     conf->handshake_timeout = config->tls_handshake_timeout_ms;
     conf->http1.req_timeout = config->http_request_timeout_ms;
+    conf->http1.idle_timeout = config->http_idle_timeout_ms;
 #ifdef H2O_HAS_HTTP1_MAX_HEAD_SIZE
     conf->http1.max_head_size = config->http_head_max_bytes;
 #endif
-    conf->http2.idle_timeout = config->http_request_timeout_ms;
+    conf->http2.idle_timeout = config->http_idle_timeout_ms;
 #ifdef H2O_DEFAULT_HTTP2_SEND_TIMEOUT // not so with H2O=system
     conf->http2.max_header_list_size = (uint32_t)config->http_head_max_bytes;
     conf->http2.request_timeout = config->http_request_timeout_ms;

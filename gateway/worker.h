@@ -66,6 +66,7 @@ struct tw_worker {
     h2o_timeout_entry_t tick;
     bool draining;
     uint64_t drain_until_us;
+    uint64_t look_for_old_us; // when old connections are looked for again
 };
 
 // Puts the gateway's handler and filter into the host's catch-all path. False without memory.
@@ -97,6 +98,13 @@ void tw_worker_keys_stale(struct tw_worker *worker, size_t issuer);
 // Ends up to `most` connections that wait for nothing, the oldest first. HTTP/2 ones leave by
 // themselves.
 void tw_worker_close_idle(struct tw_worker *worker, size_t most);
+
+// Whether it has been there for http.connection_max_age.
+static inline bool tw_conn_is_old(const struct tw_conn *conn, uint64_t now_us)
+{
+    uint64_t most_us = conn->worker->config->http_connection_max_age_ms * 1000;
+    return most_us > 0 && now_us - conn->accepted_us >= most_us;
+}
 
 // Index of the request's route, which has been matched, in THE table.
 size_t tw_req_route_index(const struct tw_req *req);
