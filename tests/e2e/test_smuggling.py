@@ -466,6 +466,14 @@ def test_the_preface_comes_first_or_not_at_all(gateway, token):
         assert raw.rest(5, until=b"\0\0\0\4\1")  # SETTINGS, acknowledged
 
 
+def test_upgrade_to_h2c_is_ignored(gateway, token):
+    """A proxy that lets the header through would become a tunnel."""
+    fields = b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+    answers, _ = exchange(gateway, head(token, fields=fields) + SECOND % token, "clear")
+    assert {a.status_code for a in answers} == {200}
+    assert answers[0].json()["username"] and "upgrade" not in answers[0].headers
+
+
 def test_nothing_of_a_request_gets_into_a_head_of_ours(gateway, token, over):
     """H5: no CR, LF or NUL in what we send: what a head reflects is checked or encoded."""
     for value in (b"a\x0b", b"a%0d%0aX:1", b"a\xe2\x80\xa8", b"\"a\""):
@@ -480,14 +488,14 @@ def test_nothing_of_a_request_gets_into_a_head_of_ours(gateway, token, over):
 
 REASONS = {
     "syntax": b"BAD\r\n\r\n", "version": b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", "host": b"GET / HTTP/1.1\r\n\r\n",
-    "content_length": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
-    "transfer_encoding": b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x\r\n\r\n",
-    "length_and_coding": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "content-length": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+    "transfer-encoding": b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: x\r\n\r\n",
+    "length-and-coding": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
     "chunk": b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nx",
-    "head_size": b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * HEAD_MAX,
-    "field_count": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 101 + b"\r\n",
-    "target_size": b"GET /" + b"x" * HEAD_MAX,
-    "body_size": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
+    "head-size": b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * HEAD_MAX,
+    "field-count": b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 101 + b"\r\n",
+    "target-size": b"GET /" + b"x" * HEAD_MAX,
+    "body-size": b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n",
     "expectation": b"GET / HTTP/1.1\r\nHost: x\r\nExpect: x\r\n\r\n",
 }
 

@@ -8,7 +8,7 @@
 // listens on a free port of 127.0.0.1, prints "port N" and answers every
 // request with BODY_BYTES times 'x', or with "got N" when the request has a
 // body of N bytes, or GET /served with how many requests there have been (HTTP/1.1, h2c by prior
-// knowledge and by upgrade). SIGUSR1 begins h2o's graceful shutdown; the process stays, so that one
+// knowledge). SIGUSR1 begins h2o's graceful shutdown; the process stays, so that one
 // can see what it does. ENTITY_MAX_BYTES sets max_request_entity_size. Every response has
 // "x-filtered: 1" from a filter. With HELLO_PEM, a file with a certificate and
 // its key, it speaks TLS 1.3 only. HELLO_IDLE_MS, HELLO_REQUEST_MS, HELLO_SEND_MS
