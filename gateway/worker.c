@@ -37,8 +37,6 @@ static void mark_http2_connections(struct tw_worker *worker)
     h2o_linklist_t *all = &worker->ctx.http2._conns;
     for (h2o_linklist_t *link = all->next; link != all; link = link->next) {
         h2o_http2_conn_t *http2 = H2O_STRUCT_FROM_MEMBER(h2o_http2_conn_t, _conns, link);
-        if (!http2->sock) // "Upgrade: h2c" has not been answered yet
-            continue;
         struct tw_conn *conn = http2->sock->on_close.data;
         conn->is_http2 = true;
     }
