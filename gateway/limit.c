@@ -76,7 +76,8 @@ struct tw_limit_table {
     _Atomic uint64_t *owing;  // [set]: when all who met this set full owe nothing any more
     _Atomic uint64_t *shared; // [shard][policy]: times of the shared buckets; sets share a shard
     unsigned char hash_keys[TW_LIMIT_POLICIES_MAX][TW_SIPHASH_KEY_BYTES]; // keeps policies apart
-    _Atomic uint64_t overflows; // beside the keys of the last policies, which few have
+    _Atomic uint64_t names[TW_LIMIT_POLICIES_MAX]; // hash of the policy's name; 0: not given out
+    _Atomic uint64_t overflows;
 };
 
 // One question, in units.
@@ -169,6 +170,19 @@ size_t tw_limit_table_bytes(const struct tw_limit_table *table)
 uint64_t tw_limit_overflows(const struct tw_limit_table *table)
 {
     return atomic_load(&table->overflows);
+}
+
+// Names are told apart by 64 bits of a hash under the table's own key.
+unsigned tw_limit_policy_id(struct tw_limit_table *table, struct tw_str name)
+{
+    uint64_t hash = tw_siphash(table->hash_keys[0], name);
+    for (unsigned id = TW_LIMIT_POLICIES_FIXED; id < TW_LIMIT_POLICIES_MAX; id++) {
+        uint64_t owner = 0;
+        if (atomic_compare_exchange_strong(&table->names[id], &owner, hash) || owner == hash)
+            return id;
+    }
+    return TW_LIMIT_POLICIES_FIXED +
+           (unsigned)(hash % (TW_LIMIT_POLICIES_MAX - TW_LIMIT_POLICIES_FIXED));
 }
 
 // ---- entries ------------------------------------------------------------------------------------
@@ -420,12 +434,10 @@ static enum verdict try_peek(const struct ask *ask, struct tw_limit_result *out)
 
 // False when the cost is above the burst or the clock beyond what a state can hold; the question is
 // then what there is.
-static bool make_ask(struct ask *ask, struct tw_limit_table *table, unsigned policy,
-                     struct tw_str key, const struct tw_limit_rule *rule, uint64_t cost,
-                     uint64_t now_us)
+static bool make_ask(struct ask *ask, struct tw_limit_table *table, unsigned policy, uint64_t hash,
+                     const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us)
 {
     assert(policy < TW_LIMIT_POLICIES_MAX && rule->interval > 0 && rule->burst > 0);
-    uint64_t hash = tw_siphash(table->hash_keys[policy], key);
     size_t set = hash & table->set_mask;
     bool in_time = now_us <= NOW_MAX / UNITS, possible = cost <= rule->burst && in_time;
     *ask = (struct ask){
@@ -442,12 +454,18 @@ static bool make_ask(struct ask *ask, struct tw_limit_table *table, unsigned pol
     return possible;
 }
 
-void tw_limit_peek(struct tw_limit_table *table, unsigned policy, struct tw_str key,
-                   const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
-                   struct tw_limit_result *out)
+uint64_t tw_limit_hash(const struct tw_limit_table *table, unsigned policy, struct tw_str key)
+{
+    assert(policy < TW_LIMIT_POLICIES_MAX);
+    return tw_siphash_1_3(table->hash_keys[policy], key);
+}
+
+void tw_limit_peek_hashed(struct tw_limit_table *table, unsigned policy, uint64_t hash,
+                          const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
+                          struct tw_limit_result *out)
 {
     struct ask ask;
-    bool possible = make_ask(&ask, table, policy, key, rule, cost, now_us);
+    bool possible = make_ask(&ask, table, policy, hash, rule, cost, now_us);
     while (try_peek(&ask, out) != DONE)
         ;
     if (!possible) {
@@ -456,15 +474,31 @@ void tw_limit_peek(struct tw_limit_table *table, unsigned policy, struct tw_str 
     }
 }
 
-void tw_limit_take(struct tw_limit_table *table, unsigned policy, struct tw_str key,
-                   const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
-                   struct tw_limit_result *out)
+void tw_limit_take_hashed(struct tw_limit_table *table, unsigned policy, uint64_t hash,
+                          const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
+                          struct tw_limit_result *out)
 {
     struct ask ask;
-    if (cost == 0 || !make_ask(&ask, table, policy, key, rule, cost, now_us)) {
-        tw_limit_peek(table, policy, key, rule, cost, now_us, out);
+    if (cost == 0 || !make_ask(&ask, table, policy, hash, rule, cost, now_us)) {
+        tw_limit_peek_hashed(table, policy, hash, rule, cost, now_us, out);
         return;
     }
     while (try_take(&ask, out) != DONE)
         ;
+}
+
+void tw_limit_peek(struct tw_limit_table *table, unsigned policy, struct tw_str key,
+                   const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
+                   struct tw_limit_result *out)
+{
+    uint64_t hash = tw_limit_hash(table, policy, key);
+    tw_limit_peek_hashed(table, policy, hash, rule, cost, now_us, out);
+}
+
+void tw_limit_take(struct tw_limit_table *table, unsigned policy, struct tw_str key,
+                   const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
+                   struct tw_limit_result *out)
+{
+    uint64_t hash = tw_limit_hash(table, policy, key);
+    tw_limit_take_hashed(table, policy, hash, rule, cost, now_us, out);
 }

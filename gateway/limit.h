@@ -24,8 +24,10 @@
 
 #include "gateway/base.h"
 
-// Policies have the ids 0 to TW_LIMIT_POLICIES_MAX - 1; an id keeps its meaning over a reload.
-#define TW_LIMIT_POLICIES_MAX 64
+// Policies have the ids 0 to TW_LIMIT_POLICIES_MAX - 1; an id keeps its meaning over a reload. The
+// first ones are fixed (heritage.h), the others are given out by name.
+#define TW_LIMIT_POLICIES_MAX   64
+#define TW_LIMIT_POLICIES_FIXED 8
 
 // retry_after_us of what will never be allowed.
 #define TW_LIMIT_NEVER UINT64_MAX
@@ -68,6 +70,15 @@ TW_MUST_USE struct tw_limit_table *tw_limit_table_new(size_t entries);
 // Size of the mapping in bytes; it never changes.
 size_t tw_limit_table_bytes(const struct tw_limit_table *table);
 
+// The id of the policy of that name: the same in all processes and over every reload, and no other
+// name's, as long as the table lives. After 56 names in one life newcomers share ids: then the name
+// must be part of the key, and what overflows is shared as well.
+TW_MUST_USE unsigned tw_limit_policy_id(struct tw_limit_table *table, struct tw_str name);
+
+// What stands for a key under a policy, for who asks about it twice.
+TW_MUST_USE uint64_t tw_limit_hash(const struct tw_limit_table *table, unsigned policy,
+                                   struct tw_str key);
+
 // Takes `cost` from what the key may do under this policy. `key` is any bytes (n may be 0), read
 // before this returns and not kept: a keyed 64-bit hash stands for it. `now_us` is tw_now_us. A
 // refused take leaves the key as it was; cost 0 is allowed and costs nothing; cost above the burst
@@ -86,6 +97,14 @@ void tw_limit_take(struct tw_limit_table *table, unsigned policy, struct tw_str 
 void tw_limit_peek(struct tw_limit_table *table, unsigned policy, struct tw_str key,
                    const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
                    struct tw_limit_result *out);
+
+// The same for a key known by tw_limit_hash under the same policy.
+void tw_limit_take_hashed(struct tw_limit_table *table, unsigned policy, uint64_t hash,
+                          const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
+                          struct tw_limit_result *out);
+void tw_limit_peek_hashed(struct tw_limit_table *table, unsigned policy, uint64_t hash,
+                          const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
+                          struct tw_limit_result *out);
 
 // How often a take went to a shared bucket because its set was full, over all processes.
 uint64_t tw_limit_overflows(const struct tw_limit_table *table);

@@ -46,11 +46,13 @@ static struct tw_token_cache *new_cache(size_t max_entries, size_t max_bytes)
     return cache;
 }
 
-static uint64_t openssl_siphash(struct tw_str data)
+static uint64_t openssl_siphash(struct tw_str data, unsigned rounds, unsigned last_rounds)
 {
     uint64_t hash = 0;
     size_t size = 8, n = 0;
-    OSSL_PARAM size8[2] = {OSSL_PARAM_construct_size_t("size", &size), OSSL_PARAM_construct_end()};
+    OSSL_PARAM size8[4] = {
+        OSSL_PARAM_construct_size_t("size", &size), OSSL_PARAM_construct_uint("c-rounds", &rounds),
+        OSSL_PARAM_construct_uint("d-rounds", &last_rounds), OSSL_PARAM_construct_end()};
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "SIPHASH", NULL);
     EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(mac);
     unsigned char out[8];
@@ -74,7 +76,8 @@ static void test_siphash(void **state)
     assert_true(tw_siphash(hash_key, (struct tw_str){NULL, 0}) == UINT64_C(0x726fdb47dd0e0e31));
     for (size_t n = 1; n <= sizeof data; n++) {
         struct tw_str text = {data, n};
-        assert_true(tw_siphash(hash_key, text) == openssl_siphash(text));
+        assert_true(tw_siphash(hash_key, text) == openssl_siphash(text, 2, 4));
+        assert_true(tw_siphash_1_3(hash_key, text) == openssl_siphash(text, 1, 3));
     }
 }
 
