@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <limits.h>
+#include <openssl/sha.h>
 #include <stdlib.h>
 
 // Appends `from` at `*end` and says where it lies now.
@@ -13,6 +14,21 @@ static struct tw_str copy_text(char **end, struct tw_str from)
         memcpy(*end, from.p, from.n);
     *end += from.n;
     return copy;
+}
+
+static void hash(struct tw_str text, unsigned char out[SHA256_DIGEST_LENGTH])
+{
+    SHA256((const unsigned char *)text.p, text.n, out);
+}
+
+static void make_tags(struct tw_principal *principal)
+{
+    unsigned char both[2 * SHA256_DIGEST_LENGTH], out[SHA256_DIGEST_LENGTH];
+    hash(principal->issuer, both);
+    hash(principal->subject, both + SHA256_DIGEST_LENGTH);
+    SHA256(both, sizeof both, out);
+    memcpy(principal->tag, out, sizeof principal->tag);
+    memcpy(principal->issuer_tag, both, sizeof principal->issuer_tag);
 }
 
 struct tw_principal *tw_principal_new(const struct tw_claims *claims, unsigned roles)
@@ -36,6 +52,7 @@ struct tw_principal *tw_principal_new(const struct tw_claims *claims, unsigned r
     principal->jti = copy_text(&end, claims->jti);
     for (size_t i = 0; i < TW_COUNT(claims->extra); i++)
         principal->extra[i] = copy_text(&end, claims->extra[i]);
+    make_tags(principal);
     principal->roles = roles;
     principal->judged_epoch = 0;
     principal->exp_unix_s = claims->exp_unix_s;

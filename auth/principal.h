@@ -12,10 +12,15 @@
 #include "auth/claims.h"
 #include "gateway/base.h"
 
+#define TW_PRINCIPAL_TAG_BYTES 16
+
 // Read-only for everybody but principal.c. An absent text is empty, never NULL.
 struct tw_principal {
     struct tw_str subject, username, client_id, issuer, store, token_use, scope, jti;
     struct tw_str extra[TW_CLAIMS_EXTRA_MAX]; // as in struct tw_claims
+    // Short names for counting: of issuer and subject together, and of the issuer. The same on
+    // every machine; nobody finds two of one tag (SHA-256).
+    unsigned char tag[TW_PRINCIPAL_TAG_BYTES], issuer_tag[TW_PRINCIPAL_TAG_BYTES];
     unsigned roles; // enum tw_role bits the token grants; what they imply is tw_policy's business
     int64_t exp_unix_s;
     uint64_t judged_epoch; // private to verifier.c: the deny list that it was judged by

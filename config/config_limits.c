@@ -7,7 +7,7 @@
 //
 // A quota is a policy of its own behind the scenes, "NAME-day": so many in a day, of which as many
 // come back as time passes. Whether a route exists is judged where THE table is known
-// (gateway/limits.c). Runs in: master and command line. Strings belong to the snapshot.
+// (gateway/rate_policies.c). Runs in: master and command line. Strings belong to the snapshot.
 
 #include "config/internal.h"
 
@@ -187,6 +187,20 @@ static void add_quota(const struct line *line, uint64_t quota)
     out->period_us = DAY_US;
 }
 
+static void refuse_contradictions(const struct line *line, const struct tw_config_field *fields,
+                                  uint64_t quota)
+{
+    bool has_rate = fields[RATE].node != NULL, has_quota = fields[QUOTA].node != NULL;
+    if (!has_rate && !has_quota)
+        fail(line, &fields[RATE], "is missing, and so is quota; one of them is needed");
+    if (!has_rate && fields[BURST].node != NULL)
+        fail(line, &fields[BURST], "belongs to a rate; a quota may be used up at once%s", "");
+    if (line->out->rate > 0 && line->out->cost > line->out->burst)
+        fail(line, &fields[COST], "is above the burst, so nothing would ever pass");
+    if (quota > 0 && line->out->cost > quota)
+        fail(line, &fields[COST], "is above the quota, so nothing would ever pass");
+}
+
 // Fills in one policy, or two when there is a quota as well; returns how many.
 static size_t read_policy(struct line *line)
 {
@@ -207,23 +221,23 @@ static size_t read_policy(struct line *line)
     if (fields[ROUTES].node && !tw_config_texts(line->load, fields[ROUTES].node, path,
                                                 TW_CONFIG_TEXTS_MAX, &line->out->routes))
         return 0;
-    if (fields[RATE].node == NULL && fields[QUOTA].node == NULL)
-        fail(line, &fields[RATE], "is missing, and so is quota; one of them is needed");
-    if (fields[RATE].node != NULL && line->out->cost > line->out->burst)
-        fail(line, &fields[COST], "is above the burst, so nothing would ever pass");
+    uint64_t quota = read_number(line, &fields[QUOTA], 0);
+    refuse_contradictions(line, fields, quota);
     if (fields[QUOTA].node == NULL)
         return 1;
-    add_quota(line, read_number(line, &fields[QUOTA], 0));
+    add_quota(line, quota);
     if (fields[RATE].node != NULL)
         return 2;
     line->out[0] = line->out[1];
     return 1;
 }
 
-static void refuse_repetition(const struct line *line, const struct tw_limit_policy *first)
+// `policy` is one of the line's, and `first` the first of all lines.
+static void refuse_repetition(const struct line *line, const struct tw_limit_policy *policy,
+                              const struct tw_limit_policy *first)
 {
     for (const struct tw_limit_policy *other = first; other < line->out; other++)
-        if (other->name && line->out->name && strcmp(other->name, line->out->name) == 0)
+        if (other->name && policy->name && strcmp(other->name, policy->name) == 0)
             tw_config_fail(line->load, line->node->place, line->path,
                            "there is a policy \"%s\" already; names must differ", other->name);
 }
@@ -243,7 +257,8 @@ void tw_config_limits_set(struct tw_config_load *load, const struct tw_config_no
         line.out = &policies[n];
         snprintf(line.path, sizeof line.path, "limits[%zu]", i++);
         n += read_policy(&line);
-        refuse_repetition(&line, policies);
+        for (const struct tw_limit_policy *one = line.out; one < policies + n; one++)
+            refuse_repetition(&line, one, policies);
     }
     load->config->limits = policies;
     load->config->n_limits = n;

@@ -99,9 +99,9 @@ static bool routes_exist(const struct tw_config *config)
 {
     char err[1024];
     struct tw_access *access = tw_access_new(&tw_routes, config, err, sizeof(err));
-    struct tw_rate_limits *limits = access
-                                        ? tw_rate_limits_new(&tw_routes, config, err, sizeof(err))
-                                        : NULL;
+    struct tw_rate_limits *limits = NULL;
+    if (access)
+        limits = tw_rate_limits_new(&tw_routes, config, NULL, err, sizeof(err));
     if (!limits)
         (void)fprintf(stderr, "tillway: %s\n", err);
     free(access);

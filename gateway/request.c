@@ -227,13 +227,20 @@ static bool refuse(struct tw_req *req, enum tw_status status, const char *detail
     return verdict.kind != TW_VERDICT_ANSWERED;
 }
 
+// Who looks for what is not there is limited by his address all the same.
+static bool refuse_unmatched(struct tw_req *req, enum tw_status status, const char *detail)
+{
+    return tw_stage_limit_peer(req) && refuse(req, status, detail);
+}
+
 static bool stage_target(struct tw_req *req)
 {
     struct tw_str target = str_of(req->h2o->input.path);
     if (target.n > req->config->http_url_max_bytes)
-        return refuse(req, TW_URI_TOO_LONG, NULL);
+        return refuse_unmatched(req, TW_URI_TOO_LONG, NULL);
     enum tw_status status = tw_router_target(target, &req->path, &req->query);
-    return status == TW_OK || refuse(req, status, "Use the path as documented, without encoding.");
+    return status == TW_OK ||
+           refuse_unmatched(req, status, "Use the path as documented, without encoding.");
 }
 
 static void reply_allow(struct tw_req *req, unsigned allowed)
@@ -250,7 +257,7 @@ static bool stage_route(struct tw_req *req)
     if (status == TW_METHOD_NOT_ALLOWED)
         reply_allow(req, match.allowed);
     if (status != TW_OK)
-        return refuse(req, status, NULL);
+        return refuse_unmatched(req, status, NULL);
     req->route = match.route;
     memcpy(req->params, match.params, sizeof(req->params));
     return true;

@@ -172,7 +172,8 @@ static bool access_init(struct tw_worker *worker)
     const struct tw_config *config = worker->config;
     char err[256]; // main has said it already
     worker->access = tw_access_new(worker->heritage->routes, config, err, sizeof(err));
-    worker->rate_limits = tw_rate_limits_new(worker->heritage->routes, config, err, sizeof(err));
+    worker->rate_limits = tw_rate_limits_new(worker->heritage->routes, config,
+                                             worker->heritage->limits, err, sizeof(err));
     worker->nobody = tw_principal_new(&(struct tw_claims){0}, 0);
     return worker->access && worker->rate_limits && worker->nobody &&
            (config->auth_failures_rate == 0 ||

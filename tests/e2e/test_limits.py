@@ -38,7 +38,7 @@ def parsed(value):
 
 
 def test_headers_and_the_refusal(start, issuer):
-    """draft-ietf-httpapi-ratelimit-headers-10"""
+    """draft-ietf-httpapi-ratelimit-headers-11"""
     gateway = start(**limits({"name": "per-client", "rate": "2/m", "burst": 3}))
     with Api(gateway, issuer.token()) as api:
         for left in (2, 1, 0):
@@ -53,7 +53,8 @@ def test_headers_and_the_refusal(start, issuer):
         assert problem["type"].endswith("#quota-exceeded")
         assert problem["violated-policies"] == ["per-client"]
         assert 25 <= int(answer.headers["retry-after"]) <= 30
-        assert parsed(answer.headers["ratelimit"])["per-client"]["r"] == 0
+        assert parsed(answer.headers["ratelimit"])["per-client"] == {
+            "r": 0, "t": int(answer.headers["retry-after"])}  # §6: not earlier than the window's end
 
 
 def test_retry_after_is_the_truth(start, issuer):
@@ -172,11 +173,33 @@ def test_cost_and_quota(start, issuer):
         assert refused == ["dear-day"]
 
 
-def test_probes_are_not_limited(start, issuer):
-    gateway = start(**limits({"key": "address", "burst": 1}))
+def test_probes_and_preflights_are_not_limited(start, issuer):
+    gateway = start(**limits({"key": "address", "burst": 1}), cors={"origins": ["https://till"]})
     assert all(gateway.is_ready() for _ in range(5))
-    with Api(gateway) as api:  # neither what no route answers, nor a preflight
-        assert statuses(api, 3, "/v1/nothing", token=None) == [404, 404, 404]
+    with Api(gateway) as api:
+        ask = {"origin": "https://till", "access-control-request-method": "GET"}
+        assert [api.request("OPTIONS", "/v1/me", headers=ask).status_code for _ in range(3)] == [204] * 3
+        assert statuses(api, 2, token=issuer.token()) == [200, 429]
+
+
+def test_scanners_are_limited_by_address(start, issuer):
+    """What no route answers counts as well, of reads or writes, and says how much is left; by
+    policies of nothing but the address, of all routes."""
+    gateway = start(**limits({"name": "all", "key": "address", "burst": 4},
+                             {"name": "writes", "key": "address", "burst": 1, "methods": "writes"},
+                             {"name": "some", "key": "address", "burst": 1, "routes": ["GET /v1/me"]},
+                             {"name": "each", "key": "address+route", "burst": 1},
+                             {"name": "who", "key": "principal", "burst": 1}))
+    with Api(gateway) as api:
+        assert statuses(api, 2, "/v1/nothing") == [404, 404]
+        answer = api.request("DELETE", "/v1/me")
+        assert answer.status_code == 405 and "allow" in answer.headers
+        said = parsed(answer.headers["ratelimit"])
+        assert said.keys() == {"all", "writes"} and said["all"]["r"] == 1
+        refused = assert_problem(api.request("DELETE", "/v1/me"), 429)
+        assert refused["violated-policies"] == ["writes"]
+        assert statuses(api, 2, "/v1/%6de") == [400, 429]
+        assert api.get("/v1/me", token=issuer.token()).status_code == 429
 
 
 # ---- requests in progress --------------------------------------------------------------------------
