@@ -26,7 +26,6 @@
 #include "gateway/tls_bundle.h"
 #include "gateway/tls_files.h"
 
-#define LIMIT_ENTRIES (64 * 1024) // keys that may be away from rest at once; 16 bytes each
 #define TICK_MS       500
 #define KILL_AFTER_MS 1000 // beyond shutdown.drain_timeout
 
@@ -92,6 +91,7 @@ static struct tw_metrics_view metrics(void *arg)
         .worker_restarts = tw_supervise_restarts(master->supervisor),
         .start_unix_ms = master->start_unix_ms,
         .now_us = tw_now_us(),
+        .limits = master->limits,
     };
     view.jwks = tw_jwks_fetch_stats(master->jwks, &view.n_jwks);
     view.certificates = tw_tls_files_stats(master->tls_files, &view.n_certificates);
@@ -284,7 +284,7 @@ static bool prepare(struct master *master)
     if (!master->base)
         return fail(master, "cannot start: libevent has no way to wait for events");
     master->shared = tw_shared_new(master->n_workers + 1, tw_slots(config));
-    master->limits = tw_limit_table_new(LIMIT_ENTRIES);
+    master->limits = tw_limit_table_new(config->rate_limits_entries);
     master->peer_counts = tw_count_table_new(master->n_workers);
     master->in_progress = tw_count_table_new(master->n_workers);
     if (!master->shared || !master->limits || !master->peer_counts || !master->in_progress)

@@ -182,12 +182,25 @@ static void put_process(const struct tw_metrics_view *view, FILE *out)
     fprintf(out, "tillway_build_info{version=\"%s\"} 1\n", TW_VERSION);
 }
 
+static void put_limits(const struct tw_metrics_view *view, FILE *out)
+{
+    static const char overflows[] = "tillway_limit_overflows_total";
+    static const char bytes[] = "tillway_limit_table_bytes";
+    head(
+        out, overflows, "counter",
+        "Requests counted in a bucket that newcomers share, because the table of limits was full.");
+    fprintf(out, "%s %" PRIu64 "\n", overflows, tw_limit_overflows(view->limits));
+    head(out, bytes, "gauge", "Size of the table of limits (rate_limits.entries); it never grows.");
+    fprintf(out, "%s %zu\n", bytes, tw_limit_table_bytes(view->limits));
+}
+
 void tw_metrics_text(const struct tw_metrics_view *view, FILE *out)
 {
     put_process(view, out);
     put_scalars(view, out);
     put_jwks(view, out);
     put_certificates(view, out);
+    put_limits(view, out);
     put_requests(view, out);
     put_durations(view, out);
 }

@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 
+#include "gateway/limit.h"
 #include "gateway/router.h"
 #include "gateway/shared.h"
 
@@ -41,6 +42,7 @@ struct tw_metrics_view {
     size_t n_jwks;
     const struct tw_certificate_stats *certificates;
     size_t n_certificates;
+    const struct tw_limit_table *limits;
     unsigned n_workers_alive;
     uint64_t worker_restarts;
     int64_t start_unix_ms;

@@ -35,6 +35,10 @@ void tw_reference_metrics(FILE *out)
         {"GAUGE", "tillway_tls_certificate_expiry_timestamp_seconds", "listener, certificate, name",
          "When the first certificate of a chain in force expires, in Unix time; days left: "
          "`(... - time()) / 86400`."},
+        {"COUNTER", "tillway_limit_overflows_total", "",
+         "Requests counted in a bucket that newcomers share, as the table of limits was full."},
+        {"GAUGE", "tillway_limit_table_bytes", "",
+         "Size of the table of limits (rate_limits.entries); it never grows."},
         {"GAUGE", "tillway_workers", "", "Worker processes alive."},
         {"COUNTER", "tillway_worker_restarts_total", "", "Workers that were replaced."},
         {"GAUGE", "tillway_start_time_seconds", "", "When the master started, in Unix time."},

@@ -29,8 +29,10 @@ static struct tw_metrics_view new_view(void)
         .n_workers_alive = 2,
         .start_unix_ms = 1795000000042,
         .now_us = 9000000,
+        .limits = tw_limit_table_new(1024),
     };
     assert_non_null(view.shared);
+    assert_non_null(view.limits);
     return view;
 }
 
