@@ -2,15 +2,24 @@
 """Rate limits: who is counted how, what a client is told, and that no worker counts for itself.
 Exactness of the table has unit tests (test_limit.c). Rows of FAULTS: H7."""
 
+import collections
+import contextlib
+import itertools
 import json
+import os
 import re
+import signal
+import socket
 import time
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 
 from kit.clients import Api, Connection, assert_problem, at_once, raw_http1
 from kit.gateway import deep_merge
-from kit.processes import BINARY, eventually, run
+from kit.processes import BINARY, eventually, resident_kib, run, scaled
 from test_sales import lock_stock
 
 SLOW = "1/h"  # nothing comes back while a test runs
@@ -202,6 +211,209 @@ def test_scanners_are_limited_by_address(start, issuer):
         assert api.get("/v1/me", token=issuer.token()).status_code == 429
 
 
+# ---- exact, over all workers -----------------------------------------------------------------------
+
+
+class Pipeline:
+    """One HTTP/1.1 connection on which many requests are written at once."""
+
+    def __init__(self, gateway, source="127.0.0.1", host="127.0.0.1"):
+        self._sock = socket.create_connection((host, gateway.http), 20, (source, 0))
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def statuses(self, requests):
+        """What these requests get, (path, further header lines) each."""
+        requests = list(requests)
+        self._sock.sendall(b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (
+            path.encode(), b"".join(line.encode() + b"\r\n" for line in lines)) for path, lines in requests))
+        out, data = [], b""
+        while len(out) < len(requests):
+            head, separator, rest = data.partition(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].split()[0]) if separator else 0
+            if separator and len(rest) >= length:
+                out.append(int(head.split(b" ", 2)[1]))
+                data = rest[length:]
+                continue
+            more = self._sock.recv(1 << 18)
+            assert more, "the connection has ended: %r" % data[:200]
+            data += more
+        return out
+
+    def close(self):
+        self._sock.close()
+
+
+class Streams:
+    """One HTTP/2 connection on which many requests are under way at once."""
+
+    def __init__(self, gateway, token):
+        self._sock = socket.create_connection(("127.0.0.1", gateway.http), 20)
+        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        self._h2.initiate_connection()
+        self._head = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/v1/me"),
+                      ("authorization", "Bearer " + token)]
+
+    def statuses(self, n):
+        for _ in range(n):
+            self._h2.send_headers(self._h2.get_next_available_stream_id(), self._head, end_stream=True)
+        out, ended = [], 0
+        while ended < n:
+            self._sock.sendall(self._h2.data_to_send())
+            data = self._sock.recv(1 << 18)
+            assert data, "the connection has ended"
+            for event in self._h2.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived):
+                    out.append(int(dict(event.headers)[":status"]))
+                elif isinstance(event, h2.events.DataReceived):
+                    self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                ended += isinstance(event, h2.events.StreamEnded)
+        return out
+
+    def close(self):
+        self._sock.close()
+
+
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+def test_a_burst_over_all_workers_admits_the_limit(start, issuer, protocol):
+    """H7: burst + rate x time, not that times the workers, whatever is offered."""
+    rate, burst, seconds, n = 60, 50, 2.0, 12
+    gateway = start(workers=4, **limits({"rate": "%d/s" % rate, "burst": burst}), log={"access": False})
+    token = issuer.token()
+    bearer = [("/v1/me", ["Authorization: Bearer " + token])]
+    began = time.monotonic()
+
+    def one(_):
+        counts, answered, asked = collections.Counter(), None, 0
+        connection = Streams(gateway, token) if protocol == "HTTP/2" else Pipeline(gateway)
+        while time.monotonic() < began + seconds:
+            asked = time.monotonic()
+            counts.update(connection.statuses(10 if protocol == "HTTP/2" else bearer * 10))
+            answered = answered or time.monotonic()
+        connection.close()
+        return counts, answered, asked
+
+    results = at_once(n, one)
+    ended = time.monotonic()
+    counts = sum((r[0] for r in results), collections.Counter())
+    first, last = min(r[1] for r in results if r[1]), max(r[2] for r in results)
+    assert counts.keys() == {200, 429} and sum(counts.values()) > scaled(3, 2) * (burst + rate * seconds)
+    assert burst + rate * (last - first) - 1 <= counts[200] <= burst + rate * (ended - began) + 1
+
+
+def test_pipelined_requests_count_each(start, issuer):
+    gateway = start(**limits({"burst": 20}))
+    with contextlib.closing(Pipeline(gateway)) as pipeline:
+        asked = [("/v1/me", ["Authorization: Bearer " + issuer.token()])] * 50
+        assert pipeline.statuses(asked) == [200] * 20 + [429] * 30
+
+
+def test_a_workers_death_forgives_nothing(start, issuer):
+    gateway = start(workers=2, **limits({"burst": 3}))
+    with Api(gateway, issuer.token()) as api:
+        assert statuses(api, 4) == [200, 200, 200, 429]
+    for pid in gateway.workers().values():
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: len(gateway.workers()) == 2 and gateway.is_ready())
+    with Api(gateway, issuer.token()) as api:
+        assert statuses(api, 2) == [429, 429]
+
+
+# ---- addresses -------------------------------------------------------------------------------------
+
+
+def from_client(client, path="/v1/nothing"):
+    return path, ["X-Forwarded-For: " + client]
+
+
+def test_an_ipv6_network_is_one_client(start):
+    """H7: the /64; and an IPv4 address is the same however it is written."""
+    gateway = start(http={"trusted_proxies": ["127.0.0.1"]}, **limits({"key": "address", "burst": 4}))
+    with contextlib.closing(Pipeline(gateway)) as pipeline:
+        one = [from_client("2001:db8:0:1::%x" % i) for i in range(1, 11)]
+        assert pipeline.statuses(one) == [404] * 4 + [429] * 6
+        assert pipeline.statuses([from_client("2001:db8:0:1:ffff::9")]) == [429]
+        assert pipeline.statuses([from_client("2001:db8:0:2::1")] * 2) == [404, 404]
+        assert pipeline.statuses([from_client("198.51.100.7")] * 4) == [404] * 4
+        assert pipeline.statuses([from_client("::ffff:198.51.100.7")]) == [429]
+
+
+def test_ipv6_directly(start):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no ::1")
+    gateway = start(listen=[{"address": "::1", "port": 0}], **limits({"key": "address", "burst": 4}))
+    for wanted in (404, 404, 404, 404, 429):
+        with contextlib.closing(Pipeline(gateway, "::1", "::1")) as pipeline:
+            assert pipeline.statuses([("/v1/nothing", [])]) == [wanted]
+
+
+def test_forged_addresses_and_many_connections(start):
+    """H7: of a peer that is no trusted proxy nothing counts but its own address, over all workers."""
+    gateway = start(workers=4, http={"trusted_proxies": ["127.0.0.9"]},
+                    **limits({"key": "address", "burst": 30}))
+
+    def ask(i):
+        source = "127.0.0.%d" % (2 + i % 2)
+        with contextlib.closing(Pipeline(gateway, source)) as pipeline:
+            return pipeline.statuses([
+                ("/v1/nothing", ["X-Forwarded-For: 203.0.113.%d" % (i * 8 + k),
+                                 "Forwarded: for=203.0.113.%d" % (i * 8 + k),
+                                 "X-Real-IP: 203.0.113.%d" % (i * 8 + k)]) for k in range(8)])
+    answers = at_once(24, ask)
+    for mine in (answers[::2], answers[1::2]):
+        flat = sum(mine, [])
+        assert flat.count(404) == 30 and flat.count(429) == 66
+
+
+@pytest.mark.heavy
+def test_many_addresses_cost_no_memory(start):
+    """An abuser is refused before, while and after 100,000 others come; they do not make the table
+    grow; few of them have to share. A table that is too small refuses rather than forgets."""
+    n, entries = scaled(100000), 262144
+    gateway = start(workers=2, http={"trusted_proxies": ["127.0.0.1"]}, log={"access": False},
+                    rate_limits={"entries": entries}, **limits({"key": "address", "burst": 2}))
+    abuser = [from_client("203.0.113.66")]
+    numbers = itertools.count()
+    with contextlib.closing(Pipeline(gateway)) as pipeline:
+
+        def others(n):
+            batch = itertools.islice(numbers, n)
+            return pipeline.statuses([from_client("100.%d.%d.%d" % (
+                64 + i // 62500, i // 250 % 250, i % 250)) for i in batch] + abuser)
+
+        assert pipeline.statuses(abuser * 3) == [404, 404, 429]
+        others(1000)
+        before, size = resident(gateway), gateway.metrics()["tillway_limit_table_bytes"]
+        assert 17 * entries <= size <= 17 * entries + (1 << 20)
+        counts = collections.Counter()
+        for _ in range(n // 500):
+            *answers, refused = others(500)
+            counts.update(answers)
+            assert refused == 429
+        assert resident(gateway) - before < 2 * size / 1024 + 2048  # its pages, seen by two workers
+        now = gateway.metrics()
+        assert now["tillway_limit_table_bytes"] == size
+        assert now["tillway_limit_overflows_total"] <= n / 50
+        assert counts[429] <= n / 50 and sum(counts.values()) == n
+
+
+def resident(gateway):
+    return sum(resident_kib(pid) for pid in gateway.workers().values())
+
+
+def test_a_full_table_refuses_and_says_so(start):
+    gateway = start(http={"trusted_proxies": ["127.0.0.1"]}, rate_limits={"entries": 1024},
+                    **limits({"key": "address", "burst": 1}))
+    with contextlib.closing(Pipeline(gateway)) as pipeline:
+        asked = [from_client("100.64.%d.%d" % (i // 250, i % 250)) for i in range(3000)]
+        first = sum((pipeline.statuses(asked[i:i + 500]) for i in range(0, 3000, 500)), [])
+        assert 900 <= first.count(404) <= 1024 + 128  # each entry, and each set's shared bucket
+        again = sum((pipeline.statuses(asked[i:i + 500]) for i in range(0, 3000, 500)), [])
+        assert again == [429] * 3000, "somebody was forgotten"
+    assert gateway.metrics()["tillway_limit_overflows_total"] >= 1900
+
+
 # ---- requests in progress --------------------------------------------------------------------------
 
 
@@ -247,6 +459,8 @@ def test_requests_in_progress_of_one_principal(start, issuer, database, shop):
     ({"name": "x", "key": "address", "rate": "5/w"}, "is no rate"),
     ({"name": "x", "key": "address", "rate": "5/s", "burst": 0}, "is not a number from 1"),
     ({"name": "x", "key": "address", "rate": "5/s", "burst": 2, "cost": 3}, "nothing would ever pass"),
+    ({"name": "x", "key": "address", "quota": 2, "cost": 3}, "above the quota"),
+    ({"name": "x", "key": "address", "quota": 2, "burst": 3}, "belongs to a rate"),
     ({"name": "x", "key": "address", "rate": "5/s", "methods": "GET"}, "none of all, reads, writes"),
     ({"name": "x", "key": "address", "rate": "5/s", "routes": ["GET /x"]}, '"GET /x" is no route'),
     ({"name": "x", "key": "address", "rate": "5/s", "window": "1s"}, "unknown key"),
@@ -258,8 +472,11 @@ def test_refused_policies(config, tmp_path, policy, wanted):
     assert done.returncode == 1 and wanted in done.stderr, done.stderr
 
 
-def test_names_differ(config, tmp_path):
+@pytest.mark.parametrize("first, second, wanted", [
+    ({"name": "x"}, {"name": "x"}, "x"), ({"name": "x-day"}, {"name": "x", "quota": 9}, "x-day"),
+    ({"name": "x", "quota": 9}, {"name": "x-day"}, "x-day")])
+def test_names_differ(config, tmp_path, first, second, wanted):
     path = tmp_path / "c.yaml"
-    one = {"name": "x", "key": "address", "rate": "5/s"}
-    path.write_text(json.dumps(deep_merge(config, {"limits": [one, one]})))
-    assert 'a policy "x" already' in run([BINARY, "-t", "-c", str(path)]).stderr
+    one = {"key": "address", "rate": "5/s"}
+    path.write_text(json.dumps(deep_merge(config, {"limits": [{**one, **first}, {**one, **second}]})))
+    assert 'a policy "%s" already' % wanted in run([BINARY, "-t", "-c", str(path)]).stderr
