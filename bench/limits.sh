@@ -7,6 +7,7 @@
 #   bench/limits.sh exact instructions               some parts: exact instructions throughput
 #   BENCH_LIMITS_SECONDS=10                           how long the burst is; and each run of throughput
 #   BENCH_LIMITS_ROUNDS=7                             pairs of runs of throughput
+#   BENCH_LIMITS_KEEP=FILE                            keep callgrind's profiles as FILE.*
 #   TILLWAY_BIN=FILE                                  another gateway
 #
 # The status is not 0 when what was admitted is off by more than 1 %, or a count of instructions
@@ -121,14 +122,14 @@ answered() {
 burst_http1() {
     local began ended
     began=$EPOCHREALTIME
-    BENCH_RESULT=$work/result BENCH_TOKEN=$token wrk -t 1 -c $connections -d "${seconds}s" \
+    BENCH_RESULT=$work/result BENCH_TOKEN=$token wrk -t 1 -c "$connections" -d "${seconds}s" \
         -s "$bench/limits.lua" "http://127.0.0.1:${http_ports[0]}/v1/me" >"$work/client.log" 2>&1
     ended=$EPOCHREALTIME
     awk -v a="$began" -v b="$ended" 'BEGIN { printf "%.6f", b - a }'
 }
 
 burst_h2c() {
-    h2load -c $connections -m 4 -t 1 -D "$seconds" --log-file="$work/latencies" \
+    h2load -c "$connections" -m 4 -t 1 -D "$seconds" --log-file="$work/latencies" \
         -H "authorization: Bearer $token" "http://127.0.0.1:${http_ports[0]}/v1/me" \
         >"$work/client.log" 2>&1
     awk 'NR == 1 || $1 < first { first = $1 } $1 + $3 > last { last = $1 + $3 }
@@ -145,7 +146,7 @@ measure_exact() {
         [ $protocol = http1 ] || label="HTTP/2"
         configure 0
         start_one 0
-        lasted=$("burst_$protocol")
+        if [ "$protocol" = http1 ]; then lasted=$(burst_http1); else lasted=$(burst_h2c); fi
         sleep 0.5
         admitted=$(($(answered 0 2xx) + $(answered 0 abandoned)))
         refused=$(answered 0 4xx)
@@ -233,15 +234,15 @@ measure_instructions() {
     local kind protocol with without
     workers=1
     echo 'instructions of a request    without    with three policies'
-    for kind in ${KINDS:-me product}; do
-        for protocol in ${PROTOCOLS:-http1 h2c}; do
+    for kind in me product; do
+        for protocol in http1 h2c; do
             policies=
             configure 0
-            without=$(per_request $kind $protocol)
+            without=$(per_request "$kind" "$protocol")
             policies=$three
             configure 0
-            with=$(per_request $kind $protocol)
-            printf '%-10s %-14s %10d %10d  %+d, %.3fx\n' $kind $protocol "$without" "$with" \
+            with=$(per_request "$kind" "$protocol")
+            printf '%-10s %-14s %10d %10d  %+d, %.3fx\n' "$kind" "$protocol" "$without" "$with" \
                 $((with - without)) "$(awk -v a="$with" -v b="$without" 'BEGIN { print a / b }')"
         done
     done

@@ -103,7 +103,7 @@ static bool write_texts(struct tw_rate_route *route)
 static bool make_route(const struct tw_rate_limits *limits, const struct tw_route_table *table,
                        size_t i, struct tw_rate_route *out)
 {
-    out->policies = calloc(limits->n + 1, sizeof(out->policies[0]));
+    out->policies = calloc(limits->n + 1, sizeof(const struct tw_rate_policy *));
     if (!out->policies)
         return false;
     if (i >= table->n) {
