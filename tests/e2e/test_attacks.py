@@ -235,7 +235,7 @@ def test_a_trickling_body_is_408(target):
 
 def test_pings_do_not_keep_an_idle_connection(target):
     """H3"""
-    target = target(request_timeout="1s")
+    target = target(request_timeout="1s", idle_timeout="1s")
     with target.attacked(), target.connect() as conn:
         seconds = trickle(conn, many(PingFrame(0, opaque_data=b"tillway!")), lambda: False, patient(5))
         assert seconds is not None and conn.goaways[-1].error_code == 0
