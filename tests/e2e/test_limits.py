@@ -19,7 +19,7 @@ import pytest
 
 from kit.clients import Api, Connection, assert_problem, at_once, raw_http1
 from kit.gateway import deep_merge
-from kit.processes import BINARY, eventually, resident_kib, run, scaled
+from kit.processes import BINARY, SANITIZED, eventually, resident_kib, run, scaled
 from test_sales import lock_stock
 
 SLOW = "1/h"  # nothing comes back while a test runs
@@ -391,7 +391,8 @@ def test_many_addresses_cost_no_memory(start):
             *answers, refused = others(500)
             counts.update(answers)
             assert refused == 429
-        assert resident(gateway) - before < 2 * size / 1024 + 2048  # its pages, seen by two workers
+        grown_kib = resident(gateway) - before
+        assert SANITIZED or grown_kib < 2 * size / 1024 + 2048, grown_kib  # its pages, in two workers
         now = gateway.metrics()
         assert now["tillway_limit_table_bytes"] == size
         assert now["tillway_limit_overflows_total"] <= n / 50
