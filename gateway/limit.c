@@ -25,10 +25,13 @@
 //    owes, and begins there. Either that reading finds the charge, or the claim came before the
 //    charge's last look, which finds it: no charge is forgotten, whichever way a key moves. The
 //    shared bucket has the same rule; the debts of others in it make it stricter only.
-// 5. A process dies: between two swaps there are a claim without a charge, which anybody settles
+// 5. A raise is a charge like any other, of what brings the time to its floor, but always fits: the
+//    same swaps in the same order, so 1 to 4 hold for it, and times only go up. It stays below what
+//    is cut. Where the set is full it does nothing: what a key's newcomers share was never exact.
+// 6. A process dies: between two swaps there are a claim without a charge, which anybody settles
 // or,
 //    after a millisecond, evicts; or a charge whose request will not be answered.
-// 6. Progress: a swap fails only because another process's succeeded. Of several claims for a key
+// 7. Progress: a swap fails only because another process's succeeded. Of several claims for a key
 //    the one at the lowest index stays, so claims do not kill each other in turn.
 #include "gateway/limit.h"
 
@@ -46,6 +49,7 @@
 #define UNITS         ((uint64_t)TW_LIMIT_UNITS_PER_US)
 #define NOW_MAX       ((uint64_t)1 << 62) // in units, 29 years
 #define WINDOW_MAX    ((uint64_t)1 << 61)
+#define OVERDRAFT_MAX ((uint64_t)1 << 60)
 #define CLAIM_LIFE    (1000 * UNITS)     // a claim that old was left by a dead or stopped process
 #define CUT_SLACK     (10000000 * UNITS) // a late caller must not take a newer debt for an old rule's
 #define SETTLED       ((uint64_t)1)      // lowest bit of a state; the time stands above it
@@ -87,6 +91,8 @@ struct ask {
     _Atomic uint64_t *owing, *shared;
     uint64_t tag;
     uint64_t now, interval, window, charge;
+    uint64_t most;  // what a key may owe under its rule
+    uint64_t floor; // a raise: its time is to be this at least; 0 for a take
 };
 
 // An entry as it was when it was looked at; `entry` NULL: there was none.
@@ -111,8 +117,15 @@ bool tw_limit_rule_make(uint64_t rate, uint64_t period_us, uint64_t burst,
     uint64_t interval = units / rate + (units % rate > 0);
     if (__builtin_mul_overflow(interval, burst, &window) || window > WINDOW_MAX)
         return false;
-    *rule = (struct tw_limit_rule){interval, burst};
+    *rule = (struct tw_limit_rule){.interval = interval, .burst = burst};
     return true;
+}
+
+void tw_limit_rule_overdraw(struct tw_limit_rule *rule, uint64_t bursts)
+{
+    if (__builtin_mul_overflow(rule->interval * rule->burst, bursts, &rule->overdraft) ||
+        rule->overdraft > OVERDRAFT_MAX)
+        rule->overdraft = OVERDRAFT_MAX;
 }
 
 static size_t power_of_two(size_t at_least)
@@ -252,18 +265,24 @@ static struct seen look(const struct ask *ask, struct seen *victim)
 // A debt that only another rule can have allowed.
 static bool beyond_the_rule(const struct ask *ask, uint64_t time)
 {
-    return time > ask->now + ask->window + CUT_SLACK;
+    return time > ask->now + ask->most + CUT_SLACK;
+}
+
+static bool is_raise(const struct ask *ask)
+{
+    return ask->floor > 0;
 }
 
 // Where a charge upon this state begins.
 static uint64_t begin_at(const struct ask *ask, uint64_t time)
 {
-    return time > ask->now ? time : ask->now;
+    uint64_t least = is_raise(ask) ? ask->floor : ask->now;
+    return time > least ? time : least;
 }
 
 static bool fits(const struct ask *ask, uint64_t begin)
 {
-    return begin + ask->charge <= ask->now + ask->window;
+    return is_raise(ask) || begin + ask->charge <= ask->now + ask->window;
 }
 
 static uint64_t whole_us(uint64_t units)
@@ -284,8 +303,8 @@ static void answer(const struct ask *ask, bool allowed, uint64_t time, struct tw
 static enum verdict take_settled(const struct ask *ask, const struct seen *mine,
                                  struct tw_limit_result *out)
 {
-    uint64_t begin = begin_at(ask, TIME(mine->was.state)), next = begin + ask->charge;
-    if (!fits(ask, begin)) {
+    uint64_t time = TIME(mine->was.state), begin = begin_at(ask, time), next = begin + ask->charge;
+    if (is_raise(ask) ? begin == time : !fits(ask, begin)) {
         answer(ask, false, begin, out);
         return atomic_load(&mine->entry->tag) == ask->tag ? DONE : AGAIN;
     }
@@ -406,8 +425,10 @@ static enum verdict try_take(const struct ask *ask, struct tw_limit_result *out)
 {
     *out = (struct tw_limit_result){0};
     struct seen victim, mine = look(ask, &victim);
+    if (!mine.entry && victim.entry)
+        return claim_and_settle(ask, &victim, out);
     if (!mine.entry)
-        return victim.entry ? claim_and_settle(ask, &victim, out) : take_shared(ask, out);
+        return is_raise(ask) ? DONE : take_shared(ask, out);
     if (!settled(mine.was))
         return settle(ask, &mine, out);
     if (beyond_the_rule(ask, TIME(mine.was.state)))
@@ -449,6 +470,7 @@ static bool make_ask(struct ask *ask, struct tw_limit_table *table, unsigned pol
         .now = in_time ? now_us * UNITS : NOW_MAX,
         .interval = rule->interval,
         .window = rule->interval * rule->burst,
+        .most = rule->interval * rule->burst + rule->overdraft,
         .charge = possible ? rule->interval * cost : 0,
     };
     return possible;
@@ -501,4 +523,17 @@ void tw_limit_take(struct tw_limit_table *table, unsigned policy, struct tw_str 
 {
     uint64_t hash = tw_limit_hash(table, policy, key);
     tw_limit_take_hashed(table, policy, hash, rule, cost, now_us, out);
+}
+
+void tw_limit_raise(struct tw_limit_table *table, unsigned policy, uint64_t hash,
+                    const struct tw_limit_rule *rule, uint64_t debt_us, uint64_t now_us)
+{
+    struct ask ask;
+    struct tw_limit_result unused;
+    if (debt_us == 0 || !make_ask(&ask, table, policy, hash, rule, 0, now_us))
+        return;
+    uint64_t debt = debt_us < ask.most / UNITS ? debt_us * UNITS : ask.most;
+    ask.floor = ask.now + debt;
+    while (try_take(&ask, &unused) != DONE)
+        ;
 }

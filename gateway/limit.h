@@ -39,8 +39,9 @@
 
 // Made by tw_limit_rule_make. A plain value that may be copied.
 struct tw_limit_rule {
-    uint64_t interval; // one unit of cost takes so long to come back, in 1/5040 µs; at least 1
-    uint64_t burst;    // cost allowed at once after a rest; at least 1
+    uint64_t interval;  // one unit of cost takes so long to come back, in 1/5040 µs; at least 1
+    uint64_t burst;     // cost allowed at once after a rest; at least 1
+    uint64_t overdraft; // how far above the burst tw_limit_raise may bring a debt, in 1/5040 µs
 };
 
 struct tw_limit_result {
@@ -59,6 +60,9 @@ struct tw_limit_table;
 // 5040 per µs, or the burst would take longer than 14 years to come back.
 TW_MUST_USE bool tw_limit_rule_make(uint64_t rate, uint64_t period_us, uint64_t burst,
                                     struct tw_limit_rule *rule);
+
+// Lets tw_limit_raise bring debts of `bursts` bursts above the first one, 7 years at most.
+void tw_limit_rule_overdraw(struct tw_limit_rule *rule, uint64_t bursts);
 
 // Room for at least `entries` keys, 17 bytes each, rounded up to a power of two, and at most 512
 // KiB for shared buckets; pages are taken from the system when first used. Keys not at rest fill
@@ -86,9 +90,9 @@ TW_MUST_USE uint64_t tw_limit_hash(const struct tw_limit_table *table, unsigned 
 // waits.
 //
 // Another rule for the same policy goes on with the same state. A debt that the rule in hand would
-// not have allowed, by more than ten seconds, is cut down to its whole burst: nobody waits longer
-// than that for a limit that is gone. (While workers of two rules run, those of the greater burst
-// give a key that uses both more than its burst: let them answer with Connection: close.)
+// not have allowed, overdraft and ten seconds added, is cut down to its whole burst: nobody waits
+// longer than that for a limit that is gone. (While workers of two rules run, those of the greater
+// burst give a key that uses both more than its burst: let them answer with Connection: close.)
 void tw_limit_take(struct tw_limit_table *table, unsigned policy, struct tw_str key,
                    const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
                    struct tw_limit_result *out);
@@ -105,6 +109,14 @@ void tw_limit_take_hashed(struct tw_limit_table *table, unsigned policy, uint64_
 void tw_limit_peek_hashed(struct tw_limit_table *table, unsigned policy, uint64_t hash,
                           const struct tw_limit_rule *rule, uint64_t cost, uint64_t now_us,
                           struct tw_limit_result *out);
+
+// Makes the key owe at least `debt_us` at `now_us`, for what it has taken elsewhere: it is at rest
+// `debt_us` after that moment or later. The debt may exceed the burst by the rule's overdraft; what
+// is beyond is left out. It never lowers a debt, so all guarantees for takes hold; a take that
+// begins after it counts it. A key whose set is full keeps what it owes in the shared bucket, which
+// strangers share, and nothing else happens.
+void tw_limit_raise(struct tw_limit_table *table, unsigned policy, uint64_t hash,
+                    const struct tw_limit_rule *rule, uint64_t debt_us, uint64_t now_us);
 
 // How often a take went to a shared bucket because its set was full, over all processes.
 uint64_t tw_limit_overflows(const struct tw_limit_table *table);

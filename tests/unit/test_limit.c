@@ -89,7 +89,7 @@ static void test_rule(void **state)
         {UINT64_MAX, UINT64_MAX, UINT64_MAX, false},
     };
     for (size_t i = 0; i < TW_COUNT(cases); i++) {
-        struct tw_limit_rule rule = {7, 8};
+        struct tw_limit_rule rule = {.interval = 7, .burst = 8};
         bool good = tw_limit_rule_make(cases[i].rate, cases[i].period_us, cases[i].burst, &rule);
         assert_int_equal(good, cases[i].good);
         assert_true(good || (rule.interval == 7 && rule.burst == 8));

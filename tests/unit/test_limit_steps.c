@@ -43,6 +43,7 @@ static struct tw_limit_rule slow, fast;
 static uint64_t clock_us, admitted[KEYS];
 static unsigned kill_one_in; // 0: nobody dies
 static unsigned n_keys, n_fillers;
+static bool raising, closed[KEYS]; // closed: a raise that leaves nothing to take has returned
 
 // ---- scheduler ----------------------------------------------------------------------------------
 
@@ -61,11 +62,31 @@ static bool take(unsigned policy, const char *prefix, uint64_t i, const struct t
     return out.allowed;
 }
 
+// By one, two or four of a burst of two.
+static void raise_some(uint64_t i)
+{
+    char key[24];
+    uint64_t days = (uint64_t)1 << kit_below(3);
+    snprintf(key, sizeof key, "key %u", (unsigned)i);
+    tw_limit_raise(table, 1, tw_limit_hash(table, 1, tw_str_of(key)), &slow, days * DAY, clock_us);
+    closed[i] |= days > 1;
+}
+
+static void take_slow(uint64_t key)
+{
+    bool was_closed = closed[key], allowed = take(1, "key", key, &slow);
+    admitted[key] += allowed;
+    if (allowed && was_closed && n_fillers <= 1) // nobody had to share
+        fail_msg("key %u: allowed although it owes a burst", (unsigned)key);
+}
+
 static void call(void)
 {
     for (unsigned i = 0; i < TAKES; i++) {
         uint64_t key = kit_below(n_keys);
-        admitted[key] += take(1, "key", key, &slow);
+        if (raising && kit_below(3) == 0)
+            raise_some(kit_below(n_keys));
+        take_slow(key);
         if (kit_below(4) == 0)
             (void)take(2, "filler", kit_below(n_fillers), &fast);
     }
@@ -111,7 +132,7 @@ static int make_table(void **state)
     table = tw_limit_table_new(WAYS);
     return table && tw_limit_rule_make(1, DAY, 2, &slow) &&
                    tw_limit_rule_make(1000, SECOND, 1, &fast)
-               ? 0
+               ? (tw_limit_rule_overdraw(&slow, 2), 0)
                : -1;
 }
 
@@ -122,6 +143,7 @@ static void set_out(unsigned old_keys, unsigned fillers)
     *table->owing = 0;
     table->shared[1] = table->shared[2] = 0;
     memset(admitted, 0, sizeof admitted);
+    memset(closed, 0, sizeof closed);
     clock_us = START - 3 * DAY;
     for (unsigned i = 0; i < old_keys; i++)
         assert_true(take(1, "key", kit_below(n_keys), &slow) || old_keys > 1);
@@ -182,9 +204,34 @@ static void test_overflow_and_back(void **state)
     assert_true(tw_limit_overflows(table) > 1000);
 }
 
+// A raise that has returned counts, whoever was under way; takes alone are as exact as ever.
+static void test_raises(void **state)
+{
+    (void)state;
+    kill_one_in = 0;
+    raising = true;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        n_keys = 3, n_fillers = 1;
+        set_out((unsigned)kit_below(4), (unsigned)kit_below(2));
+        run_schedule(0);
+        check_keys(0);
+        for (unsigned i = 0; i < n_keys; i++)
+            assert_true(!closed[i] || !take(1, "key", i, &slow));
+    }
+    assert_int_equal(tw_limit_overflows(table), 0);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        n_keys = KEYS, n_fillers = FILLERS;
+        set_out((unsigned)kit_below(3), (unsigned)kit_below(FILLERS + 1));
+        run_schedule(kit_below(200));
+        check_keys(0);
+    }
+    raising = false;
+}
+
 static void test_death(void **state)
 {
     (void)state;
+    raising = true;
     n_keys = KEYS, n_fillers = FILLERS;
     for (unsigned round = 0; round < ROUNDS; round++) {
         kill_one_in = 1 + (unsigned)kit_below(40);
@@ -205,6 +252,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_claims, make_table),
         cmocka_unit_test_setup(test_overflow_and_back, make_table),
+        cmocka_unit_test_setup(test_raises, make_table),
         cmocka_unit_test_setup(test_death, make_table),
     };
     return cmocka_run_group_tests_name("limit steps", tests, NULL, NULL);
