@@ -19,7 +19,7 @@ endif
 # ccache when it is there: a clean build then takes seconds.
 CC := $(shell command -v ccache) $(or $(COMPILER),gcc)
 
-PACKAGES := zlib libpq libevent libevent_openssl jansson yaml-0.1 libjwt libssl libcrypto
+PACKAGES := zlib libpq libevent libevent_openssl jansson yaml-0.1 libjwt libssl libcrypto hiredis
 CFLAGS := -std=gnu11 -g -fno-omit-frame-pointer $(HARDENING) $(WARNINGS) \
     -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES)) $(EXTRA_CFLAGS)
 LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
@@ -33,9 +33,11 @@ include $(BUILD)/h2o/flags.mk
 H2O_BUILT := $(BUILD)/h2o/flags.mk
 endif
 
-GENERATED := $(BUILD)/gen/statements.h $(BUILD)/gen/statements.c $(BUILD)/gen/migrations.c
+GENERATED := $(BUILD)/gen/statements.h $(BUILD)/gen/statements.c $(BUILD)/gen/migrations.c \
+    $(BUILD)/gen/fleet_script.c
 SOURCES := $(wildcard gateway/*.c auth/*.c config/*.c handlers/*.c mint/*.c)
-OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/statements.o $(BUILD)/obj/gen/migrations.o
+OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/statements.o $(BUILD)/obj/gen/migrations.o \
+    $(BUILD)/obj/gen/fleet_script.o
 LIBRARY_OBJECTS := $(filter-out $(BUILD)/obj/gateway/main.o,$(OBJECTS))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
@@ -60,6 +62,9 @@ $(BUILD)/gen/statements.c: db/embed.awk $(wildcard db/queries/*.sql)
 $(BUILD)/gen/migrations.c: db/embed.awk $(wildcard db/migrations/*.sql)
 	@mkdir -p $(@D)
 	@awk -v mode=migrations-c -f $^ > $@.new && mv $@.new $@
+$(BUILD)/gen/fleet_script.c: db/embed.awk gateway/fleet.lua
+	@mkdir -p $(@D)
+	@awk -v mode=fleet-script-c -f $^ > $@.new && mv $@.new $@
 
 # The limit table swaps 16 bytes at once: x86-64 has to be told that it may, arm64 has not.
 ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)

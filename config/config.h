@@ -110,6 +110,7 @@ struct tw_limit_policy {
     uint64_t cost;          // of one request
     unsigned methods;       // TW_LIMIT_READS, TW_LIMIT_WRITES or both
     struct tw_texts routes; // "POST /v1/products", as THE table spells it; none: every route
+    bool fleet;             // counted over the whole fleet, where there is one
 };
 
 // Who may use a route, instead of what THE table says.

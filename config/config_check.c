@@ -6,6 +6,7 @@
 // Runs in: master and command line.
 
 #include "config/internal.h"
+#include "config/redis_uri.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -176,6 +177,28 @@ static void check_cors(struct tw_config_load *load)
                        "\"*\" and cors.credentials exclude each other; name the origins");
 }
 
+// The value is a secret: no fault quotes it.
+static void check_fleet(struct tw_config_load *load)
+{
+    const struct tw_config *config = load->config;
+    bool sentinel = strcmp(config->fleet_mode, "sentinel") == 0;
+    struct tw_redis_uri uri;
+    if (*config->fleet_redis == '\0')
+        return;
+    const char *fault = tw_redis_uri_parse(tw_str_of(config->fleet_redis), 6379, &uri);
+    if (fault == NULL && uri.database > 0 && strcmp(config->fleet_mode, "cluster") == 0)
+        fault = "names a database, and a cluster has none but 0";
+    if (fault != NULL)
+        tw_config_fail(load, PLACE_OF(load, fleet_redis), KEY_OF(fleet_redis),
+                       "the value (hidden) %s", fault);
+    if (sentinel && *config->fleet_sentinel_master == '\0')
+        tw_config_fail(load, PLACE_OF(load, fleet_mode), KEY_OF(fleet_mode),
+                       "sentinel needs fleet.sentinel_master: which master to ask for");
+    if (*config->fleet_ca_file != '\0')
+        check_readable(load, PLACE_OF(load, fleet_ca_file), KEY_OF(fleet_ca_file),
+                       config->fleet_ca_file);
+}
+
 void tw_config_check(struct tw_config_load *load)
 {
     check_required(load);
@@ -186,6 +209,7 @@ void tw_config_check(struct tw_config_load *load)
     check_listens(load);
     check_issuers(load);
     check_cors(load);
+    check_fleet(load);
     if (*load->config->auth_deny_file != '\0')
         check_readable(load, PLACE_OF(load, auth_deny_file), KEY_OF(auth_deny_file),
                        load->config->auth_deny_file);

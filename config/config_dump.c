@@ -269,6 +269,8 @@ static const char preamble[] =
     "| `cost` | Of one request, default 1. |\n"
     "| `methods` | `all` (the default), `reads` (GET, HEAD) or `writes`. |\n"
     "| `routes` | Only these, as `tillway routes` lists them; default all. |\n"
+    "| `fleet` | Whether it is counted over all nodes where `fleet.redis` is set "
+    "(`docs/fleet.md`); default true. |\n"
     "\n"
     "## `http.trusted_proxies`\n"
     "\n"

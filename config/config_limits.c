@@ -27,7 +27,7 @@ struct line {
 };
 
 // The fields of a line, in the order of `fields` below.
-enum { NAME, KEY, RATE, BURST, COST, QUOTA, ROUTES, METHODS, FIELD_COUNT };
+enum { NAME, KEY, RATE, BURST, COST, QUOTA, ROUTES, METHODS, FLEET, FIELD_COUNT };
 
 static void fail(const struct line *line, const struct tw_config_field *field, const char *format,
                  ...) TW_PRINTF(3, 4);
@@ -175,6 +175,14 @@ static void read_methods(const struct line *line, const struct tw_config_field *
         fail(line, field, "\"%.60s\" is none of all, reads, writes", text);
 }
 
+static void read_fleet(const struct line *line, const struct tw_config_field *field)
+{
+    const char *text = text_of(line, field);
+    line->out->fleet = text == NULL || strcmp(text, "true") == 0;
+    if (text != NULL && !line->out->fleet && strcmp(text, "false") != 0)
+        fail(line, field, "\"%.60s\" is neither true nor false", text);
+}
+
 // The policy of a quota: the same but for its name and pace.
 static void add_quota(const struct line *line, uint64_t quota)
 {
@@ -205,9 +213,9 @@ static void refuse_contradictions(const struct line *line, const struct tw_confi
 static size_t read_policy(struct line *line)
 {
     struct tw_config_field fields[FIELD_COUNT] = {
-        [NAME] = {"name", NULL},     [KEY] = {"key", NULL},        [RATE] = {"rate", NULL},
-        [BURST] = {"burst", NULL},   [COST] = {"cost", NULL},      [QUOTA] = {"quota", NULL},
-        [ROUTES] = {"routes", NULL}, [METHODS] = {"methods", NULL}};
+        [NAME] = {"name", NULL},     [KEY] = {"key", NULL},         [RATE] = {"rate", NULL},
+        [BURST] = {"burst", NULL},   [COST] = {"cost", NULL},       [QUOTA] = {"quota", NULL},
+        [ROUTES] = {"routes", NULL}, [METHODS] = {"methods", NULL}, [FLEET] = {"fleet", NULL}};
     char path[TW_CONFIG_PATH_MAX];
     if (!tw_config_fields(line->load, line->node, line->path, fields, TW_COUNT(fields)))
         return 0;
@@ -217,6 +225,7 @@ static size_t read_policy(struct line *line)
     line->out->burst = read_number(line, &fields[BURST], line->out->rate);
     line->out->cost = read_number(line, &fields[COST], 1);
     read_methods(line, &fields[METHODS]);
+    read_fleet(line, &fields[FLEET]);
     snprintf(path, sizeof path, "%.100s.routes", line->path);
     if (fields[ROUTES].node && !tw_config_texts(line->load, fields[ROUTES].node, path,
                                                 TW_CONFIG_TEXTS_MAX, &line->out->routes))
@@ -299,6 +308,8 @@ void tw_config_limits_print(const struct tw_config *config, const char *indent, 
                 policy->methods == TW_LIMIT_READS    ? "reads"
                 : policy->methods == TW_LIMIT_WRITES ? "writes"
                                                      : "all");
+        if (!policy->fleet)
+            fputs(", fleet: false", out);
         if (policy->routes.n > 0) {
             fputs(", routes: ", out);
             tw_config_print_texts(policy->routes, out);

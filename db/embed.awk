@@ -3,8 +3,7 @@
 #   statements-h   TW_STATEMENT_MAP(XX): one line per statement, XX(NAME, "name", LANE, KIND)
 #   statements-c   the same with its text and its number of parameters
 #   migrations-c   an ordered table of names and texts
-# A write may say how queries of one moment share a call (gateway/db_gather.h):
-#   -- gather: rows $1..$4; index $5 of $6..$7; shared $8
+#   fleet-script-c the one script of gateway/fleet.lua
 # Comments stay out of a statement's text and stay in a migration's.
 
 function c_string(line) {
@@ -19,40 +18,10 @@ function base_name(path) {
     return path
 }
 
-function gather_fail() {
-    print "embed.awk: " name ".sql: '-- gather: rows $1..$4; index $5 of $6..$7; shared $8' must name each" \
-        " parameter of a write of the write lane, in order" > "/dev/stderr"
-    failed = 1
-    exit 1
-}
-
-# One character for each parameter.
-function gather_roles(text,    n, words, i, role, from, to, roles) {
-    gsub(/;/, " ", text)
-    n = split(text, words, " ")
-    for (i = 1; i <= n; i++) {
-        if (words[i] ~ /^(rows|index|of|shared)$/) {
-            role = words[i] == "of" ? "e" : substr(words[i], 1, 1)
-            continue
-        }
-        from = to = words[i]
-        sub(/\.\..*/, "", from)
-        sub(/.*\.\./, "", to)
-        for (from = substr(from, 2) + 0; from <= substr(to, 2) + 0; from++) {
-            if (from != length(roles) + 1)
-                gather_fail()
-            roles = roles role
-        }
-    }
-    if (roles !~ /^r+(ie+)*s*$/ || length(roles) != params || lane != "write" || kind != "write")
-        gather_fail()
-    return "\"" roles "\""
-}
-
 function finish() {
     if (name == "")
         return
-    if (mode != "migrations-c" && (lane !~ /^(fast|write|slow|session|migrate)$/ || kind !~ /^(read|write)$/)) {
+    if (mode ~ /^statements/ && (lane !~ /^(fast|write|slow|session|migrate)$/ || kind !~ /^(read|write)$/)) {
         print "embed.awk: " name ".sql needs '-- lane: fast|write|slow|session|migrate' and '-- kind: read|write'" > "/dev/stderr"
         failed = 1
         exit 1
@@ -60,7 +29,9 @@ function finish() {
     if (mode == "statements-h")
         map = map "    XX(" toupper(name) ", " toupper(lane) ", " toupper(kind) ") \\\n"
     else if (mode == "statements-c")
-        rows = rows "    {\"" name "\", TW_LANE_" toupper(lane) ", " (kind == "write" ? "true" : "false") ", " params ", " (gather == "" ? "NULL" : gather_roles(gather)) ",\n" text "    },\n"
+        rows = rows "    {\"" name "\", TW_LANE_" toupper(lane) ", " (kind == "write" ? "true" : "false") ", " params ",\n" text "    },\n"
+    else if (mode == "fleet-script-c")
+        rows = text
     else
         rows = rows "    {\"" name "\",\n" text "    },\n"
 }
@@ -68,13 +39,12 @@ function finish() {
 FNR == 1 {
     finish()
     name = base_name(FILENAME)
-    lane = kind = gather = text = ""
+    lane = kind = text = ""
     params = 0
 }
 
 /^-- lane: / { lane = $3 }
 /^-- kind: / { kind = $3 }
-/^-- gather: / { gather = substr($0, 12) }
 /^-- \$[0-9]+ / { n = substr($2, 2) + 0; if (n > params) params = n }
 
 mode == "migrations-c" { text = text c_string($0); next }
@@ -91,6 +61,9 @@ END {
     } else if (mode == "statements-c") {
         print "#include \"gateway/db_statement.h\"\n"
         print "const struct tw_statement tw_statements[] = {\n" rows "};"
+    } else if (mode == "fleet-script-c") {
+        print "#include \"gateway/fleet.h\"\n"
+        print "const char tw_fleet_script[] =\n" rows ";"
     } else {
         print "#include \"gateway/db_migrate.h\"\n"
         print "const struct tw_migration tw_migrations[] = {\n" rows "};"

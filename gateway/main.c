@@ -9,6 +9,7 @@
 #include "gateway/access.h"
 #include "gateway/auth_files.h"
 #include "gateway/db_migrate.h"
+#include "gateway/fleet.h"
 #include "gateway/heritage.h"
 #include "gateway/rate_limit.h"
 #include "gateway/reference.h"
@@ -86,6 +87,15 @@ static bool certificates_load(const struct tw_config *config)
     return false;
 }
 
+static bool fleet_can_be_joined(const struct tw_config *config)
+{
+    char err[1024];
+    if (tw_fleet_check(config, err, sizeof(err)))
+        return true;
+    (void)fprintf(stderr, "tillway: %s\n", err);
+    return false;
+}
+
 static bool auth_files_load(const struct tw_config *config)
 {
     char err[1024];
@@ -116,7 +126,7 @@ static int run_with_config(const struct arguments *arguments)
     if (config && strcmp(arguments->command, "migrate") == 0) {
         code = tw_db_migrate(config->db_url);
     } else if (config && certificates_load(config) && auth_files_load(config) &&
-               routes_exist(config)) {
+               fleet_can_be_joined(config) && routes_exist(config)) {
         if (arguments->check_only)
             tw_config_print(config, stdout);
         code = arguments->check_only ? 0 : tw_master_run(config, &tw_routes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/rate_limit.h"
 
+#include "gateway/fleet.h"
 #include "gateway/reply.h"
 #include "gateway/worker.h"
 
@@ -45,12 +46,23 @@ static void begin_answers(struct tw_req *req, const struct tw_rate_route *route,
     req->n_limit_answers = to;
 }
 
+static void tell_fleet(const struct tw_req *req, const struct tw_limit_answer *answer)
+{
+    const struct tw_rate_policy *policy = answer->policy;
+    char key[TW_RATE_KEY_MAX_BYTES];
+    size_t n = tw_rate_key(policy, policies_of(req), req->principal, &req->client, key);
+    tw_fleet_used(req->worker->fleet, policy->id, answer->hash, (struct tw_str){key, n},
+                  &policy->rule, policy->is->cost);
+}
+
 // All policies of a request count by the time at which it came.
 static bool take(const struct tw_req *req, struct tw_limit_answer *answer)
 {
     const struct tw_rate_policy *policy = answer->policy;
     tw_limit_take_hashed(req->worker->heritage->limits, policy->id, answer->hash, &policy->rule,
                          policy->is->cost, req->started_us, &answer->result);
+    if (answer->result.allowed && policy->in_fleet)
+        tell_fleet(req, answer);
     return answer->result.allowed;
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "auth/siphash.h"
+#include "gateway/fleet.h"
 
 #define NEEDS_PRINCIPAL   (TW_LIMIT_BY_PRINCIPAL | TW_LIMIT_BY_CLIENT | TW_LIMIT_BY_CLAIM)
 #define NUMBER_MAX_DIGITS 20
@@ -36,6 +37,13 @@ static bool make_policy(const struct tw_limit_policy *is, struct tw_limit_table 
     unsigned __int128 divisor = (unsigned __int128)is->rate * 1000000;
     out->window_s = (uint64_t)((window_us + divisor - 1) / divisor);
     return tw_limit_rule_make(is->rate, is->period_us, is->burst, &out->rule);
+}
+
+static void join_fleet(const struct tw_config *config, struct tw_rate_policy *policy)
+{
+    policy->in_fleet = config->fleet_redis[0] && policy->is->fleet;
+    if (policy->in_fleet)
+        tw_limit_rule_overdraw(&policy->rule, TW_FLEET_OVERDRAFT_BURSTS);
 }
 
 static bool names_route(const char *text, const struct tw_route *route)
@@ -151,8 +159,10 @@ static bool make_all(struct tw_rate_limits *limits, const struct tw_route_table 
     while (limits->n < config->n_limits) {
         const struct tw_limit_policy *is = &config->limits[limits->n];
         struct tw_rate_policy *policy = &limits->policies[limits->n++];
-        if (make_policy(is, table, policy))
+        if (make_policy(is, table, policy)) {
+            join_fleet(config, policy);
             continue;
+        }
         if (policy->quoted.p)
             snprintf(err, err_size, "limits: policy \"%s\": the burst takes years to come back",
                      is->name);

@@ -23,6 +23,7 @@ struct tw_rate_policy {
     unsigned id;       // in the table
     uint64_t window_s; // in which the burst comes back, rounded up
     uint64_t tag;      // stands for the name in keys
+    bool in_fleet;     // what it is charged is told to the fleet
     struct tw_str name;
     struct tw_str quoted; // how it stands in RateLimit, with the comma before it
 };

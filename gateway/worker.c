@@ -181,6 +181,14 @@ static bool access_init(struct tw_worker *worker)
                                &worker->failure_rule));
 }
 
+static bool fleet_init(struct tw_worker *worker)
+{
+    const struct tw_config *config = worker->config;
+    if (config->fleet_redis[0])
+        worker->fleet = tw_fleet_new(&worker->ctx, config, worker->heritage->limits, worker->page);
+    return worker->fleet || !config->fleet_redis[0];
+}
+
 static bool h2o_init(struct tw_worker *worker)
 {
     h2o_globalconf_t *conf = &worker->globalconf;
@@ -216,6 +224,7 @@ static void dispose(struct tw_worker *worker)
     tw_db_free(worker->db);
     tw_worker_keys_dispose(worker);
     tw_principal_unref(worker->nobody);
+    tw_fleet_free(worker->fleet);
     tw_rate_limits_free(worker->rate_limits);
     free(worker->access);
 }
@@ -233,7 +242,7 @@ int tw_worker_run(const struct tw_heritage *heritage)
     worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
                            heritage->n_workers, worker->page);
     if (!installed || !worker->db || !tw_worker_keys_init(worker) || !access_init(worker) ||
-        !tw_accept_start(worker)) {
+        !fleet_init(worker) || !tw_accept_start(worker)) {
         tw_log(TW_LEVEL_ERROR, "worker_failed", "the worker cannot start");
         return 1;
     }

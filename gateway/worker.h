@@ -10,6 +10,7 @@
 #include "auth/verifier.h"
 #include "gateway/access.h"
 #include "gateway/db.h"
+#include "gateway/fleet.h"
 #include "gateway/h2o_include.h"
 #include "gateway/heritage.h"
 #include "gateway/rate_limit.h"
@@ -53,6 +54,7 @@ struct tw_worker {
     struct tw_gzip *gzip;              // for reply.c
     struct tw_limit_rule failure_rule; // for bad tokens; unused when their rate is 0
     struct tw_rate_limits *rate_limits;
+    struct tw_fleet *fleet;                                  // NULL: the node counts for itself
     uint64_t document_generations[TW_CONFIG_ISSUER_MAX + 1]; // per slot: last taken or refused
     uint64_t keys_asked_us[TW_CONFIG_ISSUER_MAX]; // when fresh keys were asked for last; 0: never
     h2o_linklist_t conns;                         // oldest first

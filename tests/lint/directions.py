@@ -23,6 +23,8 @@ LIBEVENT_FILES = {
     "gateway/master.c",
     "gateway/supervise.c",
 }
+# Who may see hiredis.
+REDIS_FILES = ("gateway/redis", "gateway/fleet.c")
 # What the rooms below the gateway may see of it.
 FOUNDATION = {"gateway/base.h", "gateway/log.h", "gateway/status.h"}
 # Folders each room may include from.
@@ -46,6 +48,7 @@ LIBRARIES = (
     ("libevent", re.compile(r"(event2/|event\.h$|evhttp\.h$|evdns\.h$|evutil\.h$)")),
     ("libpq", re.compile(r"(postgresql/)?(libpq|pg_config|postgres_ext|libpq-fe|libpq-events)[-./\w]*$")),
     ("libjwt", re.compile(r"jwt\.h$")),
+    ("hiredis", re.compile(r"hiredis/")),
 )
 
 SPDX = "SPDX-License-Identifier: Apache-2.0"
@@ -176,18 +179,20 @@ class Tree:
         room = name.split("/")[0]
         found = self.libraries(name)
         forbidden = {
-            "auth": ("h2o", "libevent", "libpq", "libjwt"),
-            "config": ("h2o", "libevent", "libpq", "libjwt"),
-            "handlers": ("h2o", "libevent", "libpq", "libjwt"),
+            "auth": ("h2o", "libevent", "libpq", "libjwt", "hiredis"),
+            "config": ("h2o", "libevent", "libpq", "libjwt", "hiredis"),
+            "handlers": ("h2o", "libevent", "libpq", "libjwt", "hiredis"),
             "gateway": ("libjwt",),
-            "mint": ("h2o", "libevent", "libpq"),
-            "dev": ("h2o", "libpq", "libjwt"),
+            "mint": ("h2o", "libevent", "libpq", "hiredis"),
+            "dev": ("h2o", "libpq", "libjwt", "hiredis"),
         }[room]
         for library in forbidden:
             if library in found:
                 self.say(name, library, " -> ".join(found[library]))
         if room == "gateway" and "libpq" in found and not name.startswith("gateway/db"):
             self.say(name, "libpq", " -> ".join(found["libpq"]))
+        if room == "gateway" and "hiredis" in found and not name.startswith(REDIS_FILES):
+            self.say(name, "hiredis", " -> ".join(found["hiredis"]))
         if room == "gateway" and "libevent" in found and name not in LIBEVENT_FILES:
             self.say(name, "libevent", " -> ".join(found["libevent"]))
         if "h2o" in found and "libevent" in found:

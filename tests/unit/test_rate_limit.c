@@ -38,7 +38,7 @@ static struct tw_limit_policy policy_of(const char *name, unsigned key)
 static struct tw_rate_limits *limits_of(const struct tw_limit_policy *policies, size_t n)
 {
     char err[256];
-    struct tw_config config = {.limits = policies, .n_limits = n};
+    struct tw_config config = {.limits = policies, .n_limits = n, .fleet_redis = ""};
     struct tw_rate_limits *limits = tw_rate_limits_new(&routes, &config, table, err, sizeof err);
     if (!limits)
         fail_msg("%s", err);
@@ -114,7 +114,7 @@ static void test_unknown_route(void **state)
     char err[256];
     struct tw_limit_policy policy = policy_of("x", TW_LIMIT_BY_ADDRESS);
     policy.routes = (struct tw_texts){unknown, 1};
-    struct tw_config config = {.limits = &policy, .n_limits = 1};
+    struct tw_config config = {.limits = &policy, .n_limits = 1, .fleet_redis = ""};
     assert_null(tw_rate_limits_new(&routes, &config, NULL, err, sizeof err));
     assert_non_null(strstr(err, "\"PUT /v1/things\" is no route"));
 }
