@@ -25,6 +25,7 @@ static struct text served_metrics(void)
     struct tw_jwks_stats jwks = {.last_ok_us = 1};
     struct tw_certificate_stats certificate = {.name = "till.example.com"};
     struct tw_metrics_view view = {.shared = tw_shared_new(1, 1),
+                                   .limits = tw_limit_table_new(1),
                                    .n_pages = 1,
                                    .routes = &routes,
                                    .jwks = &jwks,
