@@ -15,7 +15,7 @@ from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFra
 import floods
 from cases_deadlines import many, trickle
 from kit.clients import Load, raw_http1
-from kit.processes import cpu_percent, eventually, patient
+from kit.processes import SANITIZED, cpu_percent, eventually, patient
 from rawh2 import Closed, Connection
 
 pytestmark = pytest.mark.heavy
@@ -86,7 +86,8 @@ class Target:
         assert self.gateway.workers() == self.workers
         assert self.gateway.stderr() == ""
         # what malloc keeps for the next one is not lost, and must not be more than one's share
-        assert rss_bytes(self.pid) - before < 4 * CONNECTION_MAX_BYTES
+        if not SANITIZED:  # which keep what is freed
+            assert rss_bytes(self.pid) - before < 4 * CONNECTION_MAX_BYTES
 
 
 @pytest.fixture
@@ -305,6 +306,7 @@ def priorities(conn, target):
     conn.send(*(floods.PriorityFrame(i, depends_on=0, stream_weight=1) for i in range(1, 33, 2)))
 
 
+@pytest.mark.skipif(SANITIZED, reason="sanitizers keep what is freed and pad what is not")
 @pytest.mark.parametrize("hold", [deaf_to_pings, half_a_head, bombs_of_431, half_a_post,
                                   priorities])
 def test_memory_of_a_connection_is_bounded(target, hold):
