@@ -4,7 +4,7 @@
 
 MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
-INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) $(if $(H2O),H2O=$(H2O))
+INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2)
 
 .PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o tls-audit clean
 .DEFAULT_GOAL := build

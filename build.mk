@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # How the program and its unit tests are compiled. Called by the Makefile, which installs first:
-#   make -f build.mk [BUILD=build] [SANITIZE=1] [H2O=system] TARGET
+#   make -f build.mk [BUILD=build] [SANITIZE=1] TARGET
 # Targets: binary, unit (the unit tests' programs), objects, print-cflags.
 
 BUILD ?= build
-H2O   ?= patched
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual \
     -Wpointer-arith -Wvla -Wformat=2 -Wwrite-strings -Wundef -Werror
@@ -24,14 +23,9 @@ CFLAGS := -std=gnu11 -g -fno-omit-frame-pointer $(HARDENING) $(WARNINGS) \
     -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES)) $(EXTRA_CFLAGS)
 LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
 
-ifeq ($(H2O),system)
-H2O_CFLAGS :=
-H2O_LIBS := -lh2o-evloop
-else
 include $(BUILD)/h2o/flags.mk
 # The library's headers are system headers, which -MMD leaves out: with another library all is anew.
 H2O_BUILT := $(BUILD)/h2o/flags.mk
-endif
 
 GENERATED := $(BUILD)/gen/statements.h $(BUILD)/gen/statements.c $(BUILD)/gen/migrations.c \
     $(BUILD)/gen/fleet_script.c

@@ -80,7 +80,7 @@ static bool has_room(struct tw_req *req, bool charge)
     (charge ? tw_limit_take : tw_limit_peek)(worker->heritage->limits, TW_LIMIT_TOKEN_FAILURES,
                                              tw_address_key(&req->client), &worker->failure_rule, 1,
                                              tw_now_us(), &result);
-    req->retry_after_s = (unsigned)(result.retry_after_us / 1000000 + 1);
+    req->retry_after_s = (unsigned)((result.retry_after_us + 999999) / 1000000);
     return result.allowed;
 }
 

@@ -56,18 +56,6 @@ bool tw_etag_none_match(struct tw_str header, struct tw_str etag, bool gzip, str
     return false;
 }
 
-bool tw_etag_match(struct tw_str header, struct tw_str etag)
-{
-    bool weak;
-    struct tw_str tag;
-    if (is_any(header))
-        return true;
-    for (struct tw_str rest = header; next_tag(&rest, &tag, &weak);)
-        if (!weak && (tw_str_eq(tag, etag) || is_gzip_of(tag, etag)))
-            return true;
-    return false;
-}
-
 struct tw_str tw_etag_of_gzip(struct tw_str etag, char *out)
 {
     const struct tw_str suffix = TW_STR(TW_ETAG_GZIP "\"");

@@ -20,10 +20,6 @@
 TW_MUST_USE bool tw_etag_none_match(struct tw_str header, struct tw_str etag, bool gzip,
                                     struct tw_str *found);
 
-// Does If-Match allow a change of what this tag names? Compared strongly; either coding's tag
-// stands for the same state. An absent header is not for here: ask first.
-TW_MUST_USE bool tw_etag_match(struct tw_str header, struct tw_str etag);
-
 // Writes the tag of the gzip coding; `out` has room for etag.n + sizeof(TW_ETAG_GZIP).
 struct tw_str tw_etag_of_gzip(struct tw_str etag, char *out);
 

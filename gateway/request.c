@@ -271,9 +271,9 @@ static bool pass_head(struct tw_req *req)
            tw_stage_limit_principal(req) && tw_stage_accept(req);
 }
 
-static void run(struct tw_req *req, bool head_has_passed)
+static void run(struct tw_req *req)
 {
-    if ((head_has_passed || pass_head(req)) && tw_stage_body(req)) {
+    if ((req->head_has_passed || pass_head(req)) && tw_stage_body(req)) {
         struct tw_verdict verdict = req->route->handler(req);
         (void)verdict; // it exists, so the request waits or has been answered
     }
@@ -282,12 +282,10 @@ static void run(struct tw_req *req, bool head_has_passed)
 static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
 {
     struct handler *handler = (struct handler *)self;
-    bool head_has_passed = conn_of(h2o->conn)->awaited != NULL;
-    run(tw_req_adopt(handler->worker, h2o), head_has_passed);
+    run(tw_req_adopt(handler->worker, h2o));
     return 0;
 }
 
-#ifdef H2O_HAS_HTTP1_ON_EXPECT
 // An HTTP/1 client asks before it sends the body: it is not told to when its head is answered.
 static int on_expect(h2o_req_t *h2o)
 {
@@ -295,10 +293,10 @@ static int on_expect(h2o_req_t *h2o)
     struct tw_req *req = tw_req_adopt(conn->worker, h2o);
     if (!pass_head(req))
         return 1;
+    req->head_has_passed = true;
     conn->awaited = req;
     return 0;
 }
-#endif
 
 bool tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host)
 {
@@ -306,8 +304,6 @@ bool tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host)
                                                                    sizeof(*handler));
     handler->super.on_req = on_req;
     handler->worker = worker;
-#ifdef H2O_HAS_HTTP1_ON_EXPECT
     worker->globalconf.http1.on_expect = on_expect;
-#endif
     return tw_reply_install(worker, &host->fallback_path);
 }

@@ -59,6 +59,7 @@ struct tw_req {
     tw_db_step next_step;
     unsigned http_status;   // 0 until answered
     unsigned retry_after_s; // for a 429 or 503; 0: as usual
+    bool head_has_passed;   // its client was told to send the body (Expect)
 
     // For rate_limit.c only.
     struct tw_limit_answer *limit_answers; // of the policies judged so far

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 
 #include "gateway/accept.h"
+#include "gateway/gzip.h"
 #include "gateway/ipc.h"
 #include "gateway/log.h"
 
@@ -113,7 +114,6 @@ static void on_master_says(h2o_socket_t *sock, const char *err)
 // Takes over what the library has counted (deps/h2o/patches/011 to 015).
 static void count_refusals(struct tw_worker *worker)
 {
-#ifdef H2O_DEFAULT_HTTP2_SEND_TIMEOUT // not so with H2O=system
     static const enum tw_metric metrics[H2O_HTTP2_REFUSAL_MAX] = {
         [H2O_HTTP2_REFUSAL_RESETS] = TW_METRIC_GUARD_H2_RESETS,
         [H2O_HTTP2_REFUSAL_HEADERS] = TW_METRIC_GUARD_H2_HEADERS,
@@ -126,9 +126,6 @@ static void count_refusals(struct tw_worker *worker)
         tw_metric_add(worker->page, metrics[i], (int64_t)worker->ctx.http2.events.refusals[i]);
         worker->ctx.http2.events.refusals[i] = 0;
     }
-#else
-    (void)worker;
-#endif
 }
 
 static void publish(struct tw_worker *worker)
@@ -200,15 +197,11 @@ static bool h2o_init(struct tw_worker *worker)
     conf->handshake_timeout = config->tls_handshake_timeout_ms;
     conf->http1.req_timeout = config->http_request_timeout_ms;
     conf->http1.idle_timeout = config->http_idle_timeout_ms;
-#ifdef H2O_HAS_HTTP1_MAX_HEAD_SIZE
     conf->http1.max_head_size = config->http_head_max_bytes;
-#endif
     conf->http2.idle_timeout = config->http_idle_timeout_ms;
-#ifdef H2O_DEFAULT_HTTP2_SEND_TIMEOUT // not so with H2O=system
     conf->http2.max_header_list_size = (uint32_t)config->http_head_max_bytes;
     conf->http2.request_timeout = config->http_request_timeout_ms;
     conf->http2.send_timeout = config->http_send_timeout_ms; // of windows; of TCP: see accept.c
-#endif
     conf->http2.graceful_shutdown_timeout = config->shutdown_drain_timeout_ms; // default: for ever
     conf->http2.max_concurrent_requests_per_connection = 256;
     bool installed = tw_request_install(
@@ -223,6 +216,7 @@ static void dispose(struct tw_worker *worker)
     // Connections that outlived the drain end with the process; so does what the library caches.
     tw_db_free(worker->db);
     tw_worker_keys_dispose(worker);
+    tw_gzip_free(worker->gzip);
     tw_principal_unref(worker->nobody);
     tw_fleet_free(worker->fleet);
     tw_rate_limits_free(worker->rate_limits);
