@@ -14,54 +14,16 @@
 set -euo pipefail
 
 bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-export TILLWAY_VAR=${BENCH_VAR:-$bench/../var/bench}
-unset TILLWAY_ISSUER_PORT CONFIG
-# shellcheck source-path=SCRIPTDIR source=../dev/stack.sh
-. "$bench/../dev/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$bench/lib.sh"
 
 kinds=${BENCH_ATTACKS:-rapid_reset window_update_of_0 ping settings empty_data continuation hpack_bomb}
 rounds=${BENCH_ATTACK_ROUNDS:-3}
 promised_ratio=2
-work=$var/attacks
-binary=${TILLWAY_BIN:-$root/build/tillway}
 pid="" attacker_pid=""
 
-# shellcheck disable=SC2317  # called by the trap
-finish() {
-    local status=$? one
-    trap '' INT TERM HUP
-    trap - EXIT
-    for one in $attacker_pid $pid; do
-        kill "$one" 2>/dev/null || continue
-        wait "$one" || true
-    done
-    stop_started
-    rm -rf -- "$work"
-    exit "$status"
-}
-
-start_one() {
-    cat >"$work/config.yaml" <<END
-listen: [{address: 127.0.0.1, port: $http_port}]
-admin: {address: 127.0.0.1, port: $admin_port}
-workers: 1
-auth:
-  issuers: [{issuer: "$issuer", jwksUri: "$issuer/.well-known/jwks.json", audience: [tillway-pos], tokenUse: [access]}]
-db: {url: "$url", max_connections: 4}
-END
-    chmod 600 -- "$work/config.yaml"
-    (gateway "$binary" migrate -c "$work/config.yaml") >&2 || fail "tillway migrate failed"
-    (gateway "$binary" -c "$work/config.yaml") >"$work/gateway.log" 2>&1 </dev/null &
-    pid=$!
-    local until=$((SECONDS + ready_timeout_s))
-    until is_ready; do
-        if ! process_start "$pid" >/dev/null || [ "$SECONDS" -ge "$until" ]; then
-            tail -n 20 -- "$work/gateway.log" >&2
-            fail "the gateway did not start (its last lines are above)"
-        fi
-        sleep 0.05
-    done
-}
+# shellcheck disable=SC2317  # called at the end
+pids_to_end() { echo $attacker_pid $pid; }
 
 # p99 in us of 400 honest requests a second for 3 s, beside an attack of kind $1 (or none).
 p99_beside() {
@@ -84,20 +46,12 @@ p99_beside() {
 }
 
 [[ $rounds =~ ^[1-9][0-9]?$ ]] || fail "'$rounds' is not a number from 1 to 99 (BENCH_ATTACK_ROUNDS)"
-make_directories
-trap finish EXIT
-trap 'exit 130' INT TERM HUP
-rm -rf -- "$work"
-mkdir -m 700 -- "$work"
+begin attacks
 http_port=$(port_free)
-admin_port=$http_port
-while [ "$admin_port" = "$http_port" ]; do admin_port=$(port_free); done
-start_postgres
-start_issuer
-issuer=$(<"$var/issuer/issuer")
-url=$("$here/postgres.sh" url "$var/postgres")
-token=$("$here/token.sh")
-start_one
+admin_port=$(other_port "$http_port")
+basic_config "$http_port" "$admin_port" 1 4 >"$work/config.yaml"
+migrate "$work/config.yaml"
+start_gateway "$work/config.yaml" "$work/gateway.log" "$admin_port"
 for ((i = 0; i < rounds; i++)); do # in turns, so that a slow minute meets all
     for kind in none $kinds; do
         p99_beside "$kind" >>"$work/p99.$kind"

@@ -12,32 +12,16 @@
 set -euo pipefail
 
 bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-export TILLWAY_VAR=${BENCH_VAR:-$bench/../var/bench}
-unset TILLWAY_ISSUER_PORT CONFIG
-# shellcheck source-path=SCRIPTDIR source=../dev/stack.sh
-. "$bench/../dev/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$bench/lib.sh"
 
 rounds=${BENCH_FLEET_ROUNDS:-5}
 promised_us=1000
-work=$var/fleet
-binary=${TILLWAY_BIN:-$root/build/tillway}
 pid="" redis_pid="" wrk_pid=""
 export BENCH_KEYS=${BENCH_FLEET_KEYS:-20000} BENCH_TOKEN
 
-# shellcheck disable=SC2317  # called by the trap
-finish() {
-    local status=$? one
-    trap '' INT TERM HUP
-    trap - EXIT
-    [ -z "$redis_pid" ] || kill -CONT "$redis_pid" 2>/dev/null || true
-    for one in $wrk_pid $pid $redis_pid; do
-        kill "$one" 2>/dev/null || continue
-        wait "$one" || true
-    done
-    stop_started
-    rm -rf -- "$work"
-    exit "$status"
-}
+# shellcheck disable=SC2317  # called at the end
+pids_to_end() { echo $wrk_pid $pid $redis_pid; }
 
 start_redis() { # its program, by the name that makes it the server
     (exec -a redis-server redis-check-rdb --port "$redis_port" --bind 127.0.0.1 --save '' \
@@ -54,32 +38,12 @@ stop_redis() {
 
 # $1: alone, or anything else to share.
 write_config() {
-    cat >"$work/config.yaml" <<END
-listen: [{address: 127.0.0.1, port: $http_port}]
-admin: {address: 127.0.0.1, port: $admin_port}
-workers: 1
-auth:
-  issuers: [{issuer: "$issuer", jwksUri: "$issuer/.well-known/jwks.json", audience: [tillway-pos], tokenUse: [access]}]
-db: {url: "$url", max_connections: 4}
-http: {trusted_proxies: [127.0.0.1]}
-limits: [{name: shared, key: address, rate: 1000000/s, burst: 1000000}]
-END
+    {
+        basic_config "$http_port" "$admin_port" 1 4
+        echo 'http: {trusted_proxies: [127.0.0.1]}'
+        echo 'limits: [{name: shared, key: address, rate: 1000000/s, burst: 1000000}]'
+    } >"$work/config.yaml"
     [ "$1" = alone ] || echo "fleet: {redis: 'redis://127.0.0.1:$redis_port'}" >>"$work/config.yaml"
-    chmod 600 -- "$work/config.yaml"
-}
-
-start_one() {
-    write_config "$1"
-    (gateway "$binary" -c "$work/config.yaml") >"$work/gateway.log" 2>&1 </dev/null &
-    pid=$!
-    local until=$((SECONDS + ready_timeout_s))
-    until is_ready; do
-        if ! process_start "$pid" >/dev/null || [ "$SECONDS" -ge "$until" ]; then
-            tail -n 20 -- "$work/gateway.log" >&2
-            fail "the gateway did not start (its last lines are above)"
-        fi
-        sleep 0.05
-    done
 }
 
 metric() {
@@ -113,7 +77,8 @@ measure() {
 # $1: how Redis is.
 measure_with() {
     [ "$1" = alone ] || start_redis
-    start_one "$1"
+    write_config "$1"
+    start_gateway "$work/config.yaml" "$work/gateway.log" "$admin_port"
     [ "$1" = alone ] || wait_metric tillway_fleet_connections 1
     [ "$1" != gone ] || { stop_redis && wait_metric tillway_fleet_connections 0; }
     [ "$1" != frozen ] || kill -STOP "$redis_pid"
@@ -131,23 +96,13 @@ median() {
 }
 
 [[ $rounds =~ ^[1-9][0-9]?$ ]] || fail "'$rounds' is not a number from 1 to 99 (BENCH_FLEET_ROUNDS)"
-make_directories
-trap finish EXIT
-trap 'exit 130' INT TERM HUP
-rm -rf -- "$work"
-mkdir -m 700 -- "$work"
+begin fleet
+BENCH_TOKEN=$token
 http_port=$(port_free)
-admin_port=$http_port
-while [ "$admin_port" = "$http_port" ]; do admin_port=$(port_free); done
-redis_port=$http_port
-while [ "$redis_port" = "$http_port" ] || [ "$redis_port" = "$admin_port" ]; do redis_port=$(port_free); done
-start_postgres
-start_issuer
-issuer=$(<"$var/issuer/issuer")
-url=$("$here/postgres.sh" url "$var/postgres")
-BENCH_TOKEN=$("$here/token.sh")
+admin_port=$(other_port "$http_port")
+redis_port=$(other_port "$http_port" "$admin_port")
 write_config alone
-(gateway "$binary" migrate -c "$work/config.yaml") >&2 || fail "tillway migrate failed"
+migrate "$work/config.yaml"
 for ((i = 0; i < rounds; i++)); do # in turns, so that a slow minute meets all
     for how in alone well frozen gone; do
         measure_with "$how"

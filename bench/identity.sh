@@ -12,10 +12,8 @@
 set -euo pipefail
 
 bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-export TILLWAY_VAR=${BENCH_VAR:-$bench/../var/bench}
-unset TILLWAY_ISSUER_PORT CONFIG
-# shellcheck source-path=SCRIPTDIR source=../dev/stack.sh
-. "$bench/../dev/stack.sh"
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$bench/lib.sh"
 
 parts=${BENCH_IDENTITY:-instructions verifier flood}
 rounds=${BENCH_FLOOD_ROUNDS:-3}
@@ -26,56 +24,28 @@ flood_connections=50
 promised_ratio=1.15
 promised_rs256_us=30
 promised_p99_ratio=1.5
-work=$var/identity
-binary=${TILLWAY_BIN:-$root/build/tillway}
 issuer_binary=$root/build/tillway-issuer
 pid="" flood_pid=""
 status=0
 
-# shellcheck disable=SC2317  # called by the trap
-finish() {
-    local status=$? one
-    trap '' INT TERM HUP
-    trap - EXIT
-    for one in $flood_pid $pid; do
-        kill "$one" 2>/dev/null || continue
-        wait "$one" || true
-    done
-    stop_started
-    rm -rf -- "$work"
-    exit "$status"
-}
+# shellcheck disable=SC2317  # called at the end
+pids_to_end() { echo $flood_pid $pid; }
 
 # ---- gateways ------------------------------------------------------------------------------------
 
-# $1: workers, then lines of `auth`. Few connections to the database, given time under valgrind.
+# $1: workers, then lines of `auth`.
 configure() {
     local workers=$1
     shift
-    cat >"$work/config.yaml" <<END
-listen: [{address: 127.0.0.1, port: $http_port}]
-admin: {address: 127.0.0.1, port: $admin_port}
-workers: $workers
-auth:
-  issuers: [{issuer: "$issuer", jwksUri: "$issuer/.well-known/jwks.json", audience: [tillway-pos], tokenUse: [access]}]
-$(printf '  %s\n' "$@")
-db: {url: "$url", max_connections: $((2 * workers)), connect_timeout: 60s}
-END
-    chmod 600 -- "$work/config.yaml"
+    {
+        basic_config "$http_port" "$admin_port" "$workers"
+        printf '  %s\n' "$@"
+    } >"$work/config.yaml"
 }
 
 # Words before the gateway: what it runs under.
 start_one() {
-    (gateway "$@" "$binary" -c "$work/config.yaml") >"$work/gateway.log" 2>&1 </dev/null &
-    pid=$!
-    local until=$((SECONDS + ready_timeout_s))
-    until is_ready; do
-        if ! process_start "$pid" >/dev/null || [ "$SECONDS" -ge "$until" ]; then
-            tail -n 20 -- "$work/gateway.log" >&2
-            fail "the gateway did not start (its last lines are above)"
-        fi
-        sleep 0.05
-    done
+    start_gateway "$work/config.yaml" "$work/gateway.log" "$admin_port" "$@"
 }
 
 stop_one() {
@@ -288,21 +258,11 @@ for part in $parts; do
     [[ " instructions verifier flood " == *" $part "* ]] || fail "BENCH_IDENTITY: no part '$part'"
 done
 [[ $rounds =~ ^[1-9][0-9]?$ ]] || fail "'$rounds' is not a number from 1 to 99 (BENCH_FLOOD_ROUNDS)"
-make_directories
-trap finish EXIT
-trap 'exit 130' INT TERM HUP
-rm -rf -- "$work"
-mkdir -m 700 -- "$work"
+begin identity
 http_port=$(port_free)
-admin_port=$http_port
-while [ "$admin_port" = "$http_port" ]; do admin_port=$(port_free); done
-start_postgres
-start_issuer
-issuer=$(<"$var/issuer/issuer")
-url=$("$here/postgres.sh" url "$var/postgres")
-token=$("$here/token.sh")
-configure 1
-(gateway "$binary" migrate -c "$work/config.yaml") >&2 || fail "tillway migrate failed"
+admin_port=$(other_port "$http_port")
+configure 1 'routes: []'
+migrate "$work/config.yaml"
 : >"$work/json"
 
 [[ " $parts " != *" instructions "* ]] || {

@@ -15,10 +15,9 @@
 set -euo pipefail
 
 bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-export TILLWAY_VAR=${BENCH_VAR:-$bench/../var/bench-limits}
-unset TILLWAY_ISSUER_PORT CONFIG
-# shellcheck source-path=SCRIPTDIR source=../dev/stack.sh
-. "$bench/../dev/stack.sh"
+bench_var=bench-limits
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$bench/lib.sh"
 
 parts=${*:-exact instructions throughput}
 seconds=${BENCH_LIMITS_SECONDS:-10}
@@ -30,8 +29,6 @@ few=200 # requests; the difference of both counts is free of the start's cost
 many=1200
 promised_percent=1
 promised_ratio=0.97
-work=$var/limits
-binary=${TILLWAY_BIN:-$root/build/tillway}
 pids=() # of the gateways that run
 workers=1
 policies=
@@ -41,19 +38,8 @@ three='  - {name: per-address, key: address, rate: 1000000/s, burst: 1000000}
   - {name: per-client, key: principal, rate: 1000000/s, burst: 1000000}
   - {name: per-route, key: principal+route, rate: 1000000/s, burst: 1000000}'
 
-# shellcheck disable=SC2317  # called by the trap
-finish() {
-    local status=$? one
-    trap '' INT TERM HUP
-    trap - EXIT
-    for one in "${pids[@]}"; do
-        kill "$one" 2>/dev/null || continue
-        wait "$one" || true
-    done
-    stop_started
-    rm -rf -- "$work"
-    exit "$status"
-}
+# shellcheck disable=SC2317  # called at the end
+pids_to_end() { echo "${pids[@]}"; }
 
 # ---- gateways ------------------------------------------------------------------------------------
 
@@ -61,40 +47,19 @@ finish() {
 configure() {
     local i=$1
     http_ports[i]=$(port_free)
-    admin_ports[i]=${http_ports[i]}
-    while [ "${admin_ports[i]}" = "${http_ports[i]}" ]; do admin_ports[i]=$(port_free); done
-    cat >"$work/config.$i.yaml" <<END
-listen: [{address: 127.0.0.1, port: ${http_ports[i]}}]
-admin: {address: 127.0.0.1, port: ${admin_ports[i]}}
-workers: $workers
-http: {trusted_proxies: [127.0.0.1]}
-auth:
-  issuers: [{issuer: "$issuer", jwksUri: "$issuer/.well-known/jwks.json", audience: [tillway-pos], tokenUse: [access]}]
-db: {url: "$url", max_connections: $((2 * workers)), connect_timeout: 60s}
-${policies:+limits:}
-$policies
-END
-    chmod 600 -- "$work/config.$i.yaml"
-}
-
-is_ready_at() {
-    curl -fsS --noproxy '*' --max-time 5 "http://127.0.0.1:$1/readyz" >/dev/null 2>&1
+    admin_ports[i]=$(other_port "${http_ports[i]}")
+    {
+        basic_config "${http_ports[i]}" "${admin_ports[i]}" "$workers"
+        printf '%s\n' 'http: {trusted_proxies: [127.0.0.1]}' "${policies:+limits:}" "$policies"
+    } >"$work/config.$i.yaml"
 }
 
 # Starts gateway $1; further words are what it runs under.
 start_one() {
-    local i=$1 until
+    local i=$1 pid
     shift
-    (gateway "$@" "$binary" -c "$work/config.$i.yaml") >"$work/gateway.$i.log" 2>&1 </dev/null &
-    pids[i]=$!
-    until=$((SECONDS + ready_timeout_s))
-    until is_ready_at "${admin_ports[i]}"; do
-        if ! process_start "${pids[i]}" >/dev/null || [ "$SECONDS" -ge "$until" ]; then
-            tail -n 20 -- "$work/gateway.$i.log" >&2
-            fail "the gateway did not start (its last lines are above)"
-        fi
-        sleep 0.05
-    done
+    start_gateway "$work/config.$i.yaml" "$work/gateway.$i.log" "${admin_ports[i]}" "$@"
+    pids[i]=$pid
 }
 
 stop_one() {
@@ -341,18 +306,10 @@ done
 make_directories
 exec {alone_fd}>"$var/run/alone"
 flock -n "$alone_fd" || fail "another bench/limits.sh runs in $var"
-trap finish EXIT
-trap 'exit 130' INT TERM HUP
-rm -rf -- "$work"
-mkdir -m 700 -- "$work"
+begin limits
 http_ports=() admin_ports=()
-start_postgres
-start_issuer
-issuer=$(<"$var/issuer/issuer")
-url=$("$here/postgres.sh" url "$var/postgres")
-token=$("$here/token.sh")
 configure 0
-(gateway "$binary" migrate -c "$work/config.0.yaml") >&2 || fail "tillway migrate failed"
+migrate "$work/config.0.yaml"
 load_sample
 product=$("$here/product-id.sh" BEV-0001)
 
