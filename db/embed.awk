@@ -4,6 +4,8 @@
 #   statements-c   the same with its text and its number of parameters
 #   migrations-c   an ordered table of names and texts
 #   fleet-script-c the one script of gateway/fleet.lua
+# A write may say how queries of one moment share a call (gateway/db_gather.h):
+#   -- gather: rows $1..$4; index $5 of $6..$7; shared $8
 # Comments stay out of a statement's text and stay in a migration's.
 
 function c_string(line) {
@@ -18,6 +20,36 @@ function base_name(path) {
     return path
 }
 
+function gather_fail() {
+    print "embed.awk: " name ".sql: '-- gather: rows $1..$4; index $5 of $6..$7; shared $8' must name each" \
+        " parameter of a write of the write lane, in order" > "/dev/stderr"
+    failed = 1
+    exit 1
+}
+
+# One character for each parameter.
+function gather_roles(text,    n, words, i, role, from, to, roles) {
+    gsub(/;/, " ", text)
+    n = split(text, words, " ")
+    for (i = 1; i <= n; i++) {
+        if (words[i] ~ /^(rows|index|of|shared)$/) {
+            role = words[i] == "of" ? "e" : substr(words[i], 1, 1)
+            continue
+        }
+        from = to = words[i]
+        sub(/\.\..*/, "", from)
+        sub(/.*\.\./, "", to)
+        for (from = substr(from, 2) + 0; from <= substr(to, 2) + 0; from++) {
+            if (from != length(roles) + 1)
+                gather_fail()
+            roles = roles role
+        }
+    }
+    if (roles !~ /^r+(ie+)*s*$/ || length(roles) != params || lane != "write" || kind != "write")
+        gather_fail()
+    return "\"" roles "\""
+}
+
 function finish() {
     if (name == "")
         return
@@ -29,7 +61,7 @@ function finish() {
     if (mode == "statements-h")
         map = map "    XX(" toupper(name) ", " toupper(lane) ", " toupper(kind) ") \\\n"
     else if (mode == "statements-c")
-        rows = rows "    {\"" name "\", TW_LANE_" toupper(lane) ", " (kind == "write" ? "true" : "false") ", " params ",\n" text "    },\n"
+        rows = rows "    {\"" name "\", TW_LANE_" toupper(lane) ", " (kind == "write" ? "true" : "false") ", " params ", " (gather == "" ? "NULL" : gather_roles(gather)) ",\n" text "    },\n"
     else if (mode == "fleet-script-c")
         rows = text
     else
@@ -39,12 +71,13 @@ function finish() {
 FNR == 1 {
     finish()
     name = base_name(FILENAME)
-    lane = kind = text = ""
+    lane = kind = gather = text = ""
     params = 0
 }
 
 /^-- lane: / { lane = $3 }
 /^-- kind: / { kind = $3 }
+/^-- gather: / { gather = substr($0, 12) }
 /^-- \$[0-9]+ / { n = substr($2, 2) + 0; if (n > params) params = n }
 
 mode == "migrations-c" { text = text c_string($0); next }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "gateway/db_conn.h"
+#include "gateway/db_gather.h"
 #include "gateway/log.h"
 
 // How often deadlines, queue timeouts and reconnections are looked at.
@@ -16,15 +17,25 @@
 // A query is sent at most so often: once, and once more after a lost connection or a deadlock.
 #define ATTEMPTS_MAX 3
 
+// Batches of a worker in flight: what comes in while one is judged makes the next the larger.
+#define BATCHES_IN_FLIGHT 1
+
+// What one batch holds at most. A bigger query goes by itself.
+#define BATCH_QUERIES_MAX 64
+#define BATCH_ROWS_MAX    64
+#define BATCH_BYTES_MAX   131072
+
 struct lane {
-    h2o_linklist_t queue; // waits for a connection
-    h2o_linklist_t live;  // not answered yet, oldest first; includes the queue
+    h2o_linklist_t queue;     // each waits for a connection of its own
+    h2o_linklist_t gathering; // they wait for the next batch
+    h2o_linklist_t live;      // not answered yet, oldest first; includes the queues
     unsigned queued;
     unsigned unanswered;
     unsigned n_ready;
     uint64_t no_ready_since_us; // 0 while a connection is ready
     struct tw_db_conn *conns;
     unsigned n_conns;
+    unsigned n_for_batches; // connections that other queries leave alone
     uint64_t statement_timeout_ms;
 };
 
@@ -37,6 +48,7 @@ struct tw_db {
     struct lane lanes[TW_LANE_COUNT];
     h2o_timeout_t tick_timeout;
     h2o_timeout_entry_t tick;
+    char batch_buffer[BATCH_BYTES_MAX];
 };
 
 const struct tw_config *tw_db_config(const struct tw_db *db)
@@ -93,6 +105,7 @@ static bool lane_init(struct tw_db *db, enum tw_lane index, unsigned n_conns, un
 {
     struct lane *lane = &db->lanes[index];
     h2o_linklist_init_anchor(&lane->queue);
+    h2o_linklist_init_anchor(&lane->gathering);
     h2o_linklist_init_anchor(&lane->live);
     lane->no_ready_since_us = tw_now_us();
     lane->conns = calloc(n_conns, sizeof(lane->conns[0]));
@@ -129,6 +142,9 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
         tw_db_free(db);
         return NULL;
     }
+    unsigned n_writers = sizes[TW_LANE_WRITE];
+    db->lanes[TW_LANE_WRITE].n_for_batches = n_writers > BATCHES_IN_FLIGHT ? BATCHES_IN_FLIGHT
+                                                                           : n_writers - 1;
     db->lanes[TW_LANE_FAST].statement_timeout_ms = config->db_fast_timeout_ms;
     db->lanes[TW_LANE_WRITE].statement_timeout_ms = config->db_write_timeout_ms;
     db->lanes[TW_LANE_SLOW].statement_timeout_ms = config->db_slow_timeout_ms;
@@ -154,6 +170,7 @@ void tw_db_free(struct tw_db *db)
         if (!lane->conns)
             continue;
         free_queries(&lane->queue);
+        free_queries(&lane->gathering);
         for (unsigned i = 0; i < lane->n_conns; i++)
             tw_conn_dispose(&lane->conns[i]);
         free(lane->conns);
@@ -186,6 +203,12 @@ static void answer_status(struct tw_db_query *query, enum tw_status status)
     answer(query, &result);
 }
 
+static h2o_linklist_t *queue_of(const struct tw_db_query *query)
+{
+    struct lane *lane = &query->db->lanes[tw_statements[query->stmt].lane];
+    return query->n_rows > 0 && !query->alone ? &lane->gathering : &lane->queue;
+}
+
 static void unqueue(struct tw_db_query *query)
 {
     h2o_linklist_unlink(&query->queue);
@@ -200,6 +223,8 @@ static void refuse_queued(struct tw_db_query *query, enum tw_status status)
     free(query);
 }
 
+#define PART(query) ((struct tw_gather_part){(query)->values, (query)->lengths})
+
 static struct tw_db_query *query_new(struct tw_db *db, enum tw_stmt stmt,
                                      const struct tw_params *params)
 {
@@ -210,11 +235,14 @@ static struct tw_db_query *query_new(struct tw_db *db, enum tw_stmt stmt,
     query->db = db;
     query->stmt = stmt;
     query->n_params = (int)params->n;
+    query->n_bytes = params->used;
     memcpy(query->bytes, params->bytes, params->used);
     for (unsigned i = 0; i < params->n; i++) {
         query->values[i] = params->lengths[i] < 0 ? NULL : query->bytes + params->offsets[i];
         query->lengths[i] = params->lengths[i] < 0 ? 0 : params->lengths[i];
     }
+    if (tw_statements[stmt].gather)
+        query->n_rows = tw_gather_rows(tw_statements[stmt].gather, &PART(query));
     return query;
 }
 
@@ -239,7 +267,7 @@ enum tw_status tw_db_submit(struct tw_db *db, enum tw_stmt stmt, const struct tw
     query->callback = callback;
     query->owner = owner;
     h2o_linklist_insert(&lane->live, &query->live);
-    h2o_linklist_insert(&lane->queue, &query->queue);
+    h2o_linklist_insert(queue_of(query), &query->queue);
     lane->unanswered++;
     set_queued(db, lane, +1);
     *out = query;
@@ -262,26 +290,44 @@ void tw_db_query_answered(struct tw_db_query *query, const struct tw_db_result *
     free(query);
 }
 
-void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why)
+// Foremost in its queue, or last.
+static void requeue(struct tw_db_query *query, bool last)
 {
     struct tw_db *db = query->db;
-    struct lane *lane = &db->lanes[tw_statements[query->stmt].lane];
+    tw_metric_add(db->page, TW_METRIC_DB_RETRIES, 1);
+    query->state = TW_QUERY_QUEUED;
+    query->queued_at_us = tw_now_us();
+    h2o_linklist_t *queue = queue_of(query);
+    h2o_linklist_insert(last ? queue : queue->next, &query->queue);
+    set_queued(db, &db->lanes[tw_statements[query->stmt].lane], +1);
+}
+
+// A write that waits for a lock goes on trying as long as it might have waited at one go.
+static bool lock_wait_is_over(const struct tw_db_query *query)
+{
+    const struct lane *lane = &query->db->lanes[tw_statements[query->stmt].lane];
+    return tw_now_us() - query->first_sent_us >= lane->statement_timeout_ms * 1000;
+}
+
+void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why)
+{
     bool is_write = tw_statements[query->stmt].is_write;
     bool may_have_written = is_write && why == TW_RETURNED_UNKNOWN;
     bool wanted = h2o_linklist_is_linked(&query->live) && (query->owner || is_write);
-    if (why == TW_RETURNED_ABORTED) {
+    bool is_locked = why == TW_RETURNED_LOCKED, is_over = is_locked && lock_wait_is_over(query);
+    if (why == TW_RETURNED_ABORTED || why == TW_RETURNED_SPLIT || is_locked) {
         query->alone = true;
         query->attempts--;
+    } else if (query->attempts == ATTEMPTS_MAX - 1) {
+        query->alone = true; // the last time without neighbours, who may be the cause
     }
-    if (wanted && !may_have_written && query->attempts < ATTEMPTS_MAX) {
-        tw_metric_add(db->page, TW_METRIC_DB_RETRIES, 1);
-        query->state = TW_QUERY_QUEUED;
-        query->queued_at_us = tw_now_us();
-        h2o_linklist_insert(lane->queue.next, &query->queue); // foremost
-        set_queued(db, lane, +1);
+    if (wanted && !may_have_written && !is_over && query->attempts < ATTEMPTS_MAX) {
+        requeue(query, is_locked);
         return;
     }
-    answer_status(query, may_have_written ? TW_OUTCOME_UNKNOWN : TW_DATABASE_UNAVAILABLE);
+    answer_status(query, may_have_written ? TW_OUTCOME_UNKNOWN
+                         : is_over        ? TW_DEADLINE_EXCEEDED
+                                          : TW_DATABASE_UNAVAILABLE);
     free(query);
 }
 
@@ -315,21 +361,101 @@ static struct tw_db_conn *least_busy(struct lane *lane)
     return best;
 }
 
+static struct tw_db_query *first_of(h2o_linklist_t *queue)
+{
+    if (h2o_linklist_is_empty(queue))
+        return NULL;
+    return H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, queue->next);
+}
+
+// Connections that are busy with a batch, or with a query of its own.
+static unsigned n_busy(const struct lane *lane, bool with_batch)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < lane->n_conns; i++)
+        n += lane->conns[i].in_flight > 0 && lane->conns[i].has_batch == with_batch;
+    return n;
+}
+
+// The older one of both queues' heads. Neither kind takes all connections: a batch waits for the
+// one before it, to be the larger; and queries that wait for a lock leave way for batches.
+static struct tw_db_query *next_to_send(struct lane *lane)
+{
+    struct tw_db_query *single = first_of(&lane->queue), *gathering = first_of(&lane->gathering);
+    if (gathering && n_busy(lane, true) >= BATCHES_IN_FLIGHT)
+        gathering = NULL;
+    if (single && lane->n_for_batches > 0 &&
+        n_busy(lane, false) >= lane->n_conns - lane->n_for_batches)
+        single = NULL;
+    if (!single || !gathering)
+        return single ? single : gathering;
+    return single->queued_at_us <= gathering->queued_at_us ? single : gathering;
+}
+
+// Hangs those behind `first` to it that one call takes with it, and gives that call's parameters.
+static void batch_gather(struct tw_db *db, struct tw_db_query *first, struct tw_gathered *batch)
+{
+    const h2o_linklist_t *anchor = queue_of(first);
+    const char *roles = tw_statements[first->stmt].gather;
+    struct tw_gather_part parts[BATCH_QUERIES_MAX];
+    struct tw_db_query *last = first;
+    size_t n = 0, n_bytes = 0;
+    int n_rows = 0;
+    for (h2o_linklist_t *link = &first->queue; link != anchor && n < BATCH_QUERIES_MAX;
+         link = link->next) {
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, link);
+        parts[n] = PART(query);
+        if (query->stmt != first->stmt || n_rows + query->n_rows > BATCH_ROWS_MAX ||
+            n_bytes + query->n_bytes > BATCH_BYTES_MAX ||
+            !tw_gather_fits(roles, &parts[0], &parts[n]))
+            break;
+        if (query != first)
+            last = last->next = query;
+        n++;
+        n_rows += query->n_rows;
+        n_bytes += query->n_bytes;
+    }
+    last->next = NULL;
+    batch->buffer = db->batch_buffer;
+    if (n > 1)
+        tw_gather_merge(roles, parts, n, batch);
+}
+
+// Sends the query at the head of a queue and what is gathered with it. False: the connection broke.
+static bool send_next(struct tw_db *db, struct tw_db_conn *conn, struct tw_db_query *first)
+{
+    struct tw_gathered gathered;
+    bool is_batch = queue_of(first) == &db->lanes[conn->lane].gathering;
+    first->next = NULL;
+    if (is_batch)
+        batch_gather(db, first, &gathered);
+    bool is_merged = first->next != NULL;
+    if (!tw_conn_send(conn, first, is_merged ? gathered.values : first->values,
+                      is_merged ? gathered.lengths : first->lengths))
+        return false;
+    conn->has_batch = is_batch;
+    tw_metric_add(db->page, TW_METRIC_DB_BATCHES, is_batch);
+    for (struct tw_db_query *query = first; query; query = query->next) {
+        unqueue(query);
+        query->state = TW_QUERY_SENT;
+        if (query->attempts++ == 0 && query->first_sent_us == 0)
+            query->first_sent_us = tw_now_us();
+        tw_metric_add(db->page, TW_METRIC_DB_QUERIES, 1);
+        tw_metric_add(db->page, TW_METRIC_DB_BATCHED, is_batch);
+    }
+    return true;
+}
+
 static void lane_flush(struct tw_db *db, struct lane *lane)
 {
     struct tw_db_conn *conn;
-    while (!h2o_linklist_is_empty(&lane->queue) && (conn = least_busy(lane)) != NULL) {
-        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue,
-                                                           lane->queue.next);
+    struct tw_db_query *query;
+    while ((query = next_to_send(lane)) != NULL && (conn = least_busy(lane)) != NULL) {
         bool alone = query->alone || tw_statements[query->stmt].is_write; // one write, one fate
         if (alone && conn->dirty)
             tw_conn_sync(conn);
-        if (conn->state != TW_CONN_READY || !tw_conn_send(conn, query))
+        if (conn->state != TW_CONN_READY || !send_next(db, conn, query))
             continue; // that connection is down now
-        unqueue(query);
-        query->state = TW_QUERY_SENT;
-        query->attempts++;
-        tw_metric_add(db->page, TW_METRIC_DB_QUERIES, 1);
         if (alone)
             tw_conn_sync(conn);
     }
@@ -358,7 +484,9 @@ static void lane_expire(struct tw_db *db, struct lane *lane, uint64_t now_us)
                       now_us - query->queued_at_us > db->config->db_queue_timeout_ms * 1000;
         if (now_us < query->deadline_us && !waited)
             return;
-        if (queued)
+        if (queued && query->first_sent_us != 0 && !waited)
+            refuse_queued(query, TW_DEADLINE_EXCEEDED); // tried in vain, without effect
+        else if (queued)
             refuse_queued(query, lane->n_ready > 0 ? TW_OVERLOADED : TW_DATABASE_UNAVAILABLE);
         else
             answer_status(query, tw_statements[query->stmt].is_write ? TW_OUTCOME_UNKNOWN

@@ -7,6 +7,11 @@
 // connections heal by themselves with jittered backoff; a read in flight is then sent once more, a
 // write is answered TW_OUTCOME_UNKNOWN, because nobody can know.
 //
+// Group commit: queries of a statement that gathers (db_gather.h) and that wait at the same time
+// become one call. Nobody waits for company: the first goes at once, the others while it is in
+// flight. Each owner gets its own rows; an error of the call is found out by sending each query
+// once more alone.
+//
 // Runs in: worker, on its h2o loop. Not for: SQL text (db/queries), migrations (db_migrate.h).
 
 #ifndef TW_DB_H
@@ -31,6 +36,8 @@ struct tw_db_result {
     // TW_OUTCOME_UNKNOWN       a write was sent and its answer was lost or is late
     // TW_INTERNAL              any other SQL error; it has been logged
     enum tw_status status;
+    // A column that counts the rows of a gathered call counts the neighbours' too: use the row's
+    // number.
     const struct tw_rows *rows; // NULL unless TW_OK; valid during the callback only
     struct tw_str constraint;   // name of the violated constraint, or empty
 };

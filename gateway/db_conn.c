@@ -9,6 +9,11 @@
 
 #include "gateway/log.h"
 
+// A write that waits for a lock lets others have its connection after this part of its time: a
+// batch may wait so long twice (for its turn, then for the row), and its neighbours with it. Longer
+// than the batches of many workers take, one behind the other, for one hot product.
+#define WRITE_LOCK_SHARE 16
+
 static const char *const lane_names[] = {"fast", "write", "slow"};
 
 bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db, enum tw_lane lane, unsigned depth)
@@ -95,6 +100,24 @@ static void plan_retry(struct tw_db_conn *conn)
         conn->backoff_ms = config->db_backoff_max_ms;
 }
 
+// All queries of a batch; the oldest last, so that those that are sent again keep their order.
+static void give_back(struct tw_db_query *batch, enum tw_returned why)
+{
+    struct tw_db_query *newest = NULL;
+    while (batch) {
+        struct tw_db_query *query = batch;
+        batch = query->next;
+        query->next = newest;
+        newest = query;
+    }
+    while (newest) {
+        struct tw_db_query *query = newest;
+        newest = query->next;
+        query->next = NULL;
+        tw_db_query_returned(query, why);
+    }
+}
+
 void tw_conn_break(struct tw_db_conn *conn, const char *why)
 {
     plan_retry(conn);
@@ -107,7 +130,7 @@ void tw_conn_break(struct tw_db_conn *conn, const char *why)
     while (conn->entries_n > 0) {
         unsigned last = (conn->entries_head + --conn->entries_n) % conn->entries_cap;
         if (conn->entries[last].query)
-            tw_db_query_returned(conn->entries[last].query, TW_RETURNED_UNKNOWN);
+            give_back(conn->entries[last].query, TW_RETURNED_UNKNOWN);
     }
     conn->in_flight = 0;
 }
@@ -117,6 +140,7 @@ void tw_conn_break(struct tw_db_conn *conn, const char *why)
 // What becomes of a query that PostgreSQL answered with an error.
 enum consequence {
     ANSWER,          // the query failed, and `status` says how
+    LOCKED,          // somebody held a lock; a read has failed then
     RUN_AGAIN,       // nothing happened: deadlock, serialisation failure
     PREPARE_AGAIN,   // nothing happened: the statement is lost or its table has changed
     CONNECT_AGAIN,   // nothing happened: this server takes no writes any more
@@ -131,7 +155,7 @@ static const struct {
 } errors[] = {
     {"23505", ANSWER, TW_ALREADY_EXISTS},
     {"57014", ANSWER, TW_DEADLINE_EXCEEDED}, // statement_timeout
-    {"55P03", ANSWER, TW_DEADLINE_EXCEEDED}, // lock_timeout
+    {"55P03", LOCKED, TW_DEADLINE_EXCEEDED}, // lock_timeout
     {"57P", OUTCOME_UNKNOWN, TW_OK},         // shutdown, crash of another backend
     {"25006", CONNECT_AGAIN, TW_OK},         // read-only transaction: a failover
     {"40", RUN_AGAIN, TW_OK},
@@ -159,38 +183,77 @@ static enum consequence judge_error(const struct tw_db_query *query, const PGres
     }
     if (state[0] == '\0') // libpq's own: the connection is lost
         return OUTCOME_UNKNOWN;
+    if (query->next) // the culprit will say it when it is alone
+        return ANSWER;
     tw_log(TW_LEVEL_ERROR, "db_query_failed", "%s: SQLSTATE %s: %s",
            tw_statements[query->stmt].name, state, field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY));
     result->status = TW_INTERNAL;
     return ANSWER;
 }
 
-// The query at the head failed. False when the connection is of no more use.
+// The query or batch at the head failed. False when the connection is of no more use.
 static bool take_error(struct tw_db_conn *conn, struct tw_db_query *query,
                        const PGresult *pg_result)
 {
     struct tw_db_result result = {.status = TW_INTERNAL};
-    switch (judge_error(query, pg_result, &result)) {
+    enum consequence consequence = judge_error(query, pg_result, &result);
+    if (query->next && (consequence == ANSWER || consequence == LOCKED)) {
+        tw_metric_add(tw_db_page(conn->db), TW_METRIC_DB_BATCH_SPLITS, 1);
+        give_back(query, TW_RETURNED_SPLIT);
+        return true;
+    }
+    if (consequence == LOCKED && !tw_statements[query->stmt].is_write)
+        consequence = ANSWER;
+    switch (consequence) {
     case ANSWER:
         tw_db_query_answered(query, &result);
         return true;
+    case LOCKED:
+        give_back(query, TW_RETURNED_LOCKED);
+        return true;
     case RUN_AGAIN:
-        tw_db_query_returned(query, TW_RETURNED_NOT_RUN);
+        give_back(query, TW_RETURNED_NOT_RUN);
         return true;
     case PREPARE_AGAIN:
         tw_log(TW_LEVEL_WARN, "db_statement_stale", "%s: %s; preparing again",
                tw_statements[query->stmt].name, field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY));
         tw_db_lane_is_stale(conn);
-        tw_db_query_returned(query, TW_RETURNED_NOT_RUN);
+        give_back(query, TW_RETURNED_NOT_RUN);
         return true;
     case CONNECT_AGAIN:
-        tw_db_query_returned(query, TW_RETURNED_NOT_RUN);
+        give_back(query, TW_RETURNED_NOT_RUN);
         return false;
     case OUTCOME_UNKNOWN:
         break;
     }
-    tw_db_query_returned(query, TW_RETURNED_UNKNOWN);
+    give_back(query, TW_RETURNED_UNKNOWN);
     return false;
+}
+
+// Each query of the batch gets as many rows as it asked for; one alone gets all there are.
+static void take_rows(struct tw_db_query *batch, const PGresult *pg_result)
+{
+    struct tw_rows rows = {.pg = pg_result, .n = PQntuples(pg_result)};
+    const struct tw_db_result result = {.status = TW_OK, .rows = &rows};
+    int n_rows = 0;
+    for (const struct tw_db_query *query = batch; query; query = query->next)
+        n_rows += query->n_rows;
+    if (batch->next && n_rows != rows.n) { // a defect, and it is done
+        tw_log(TW_LEVEL_ERROR, "db_query_failed", "%s: %d rows for %d",
+               tw_statements[batch->stmt].name, rows.n, n_rows);
+        give_back(batch, TW_RETURNED_UNKNOWN);
+        return;
+    }
+    bool is_shared = batch->next != NULL;
+    while (batch) {
+        struct tw_db_query *query = batch;
+        batch = query->next;
+        int n = query->n_rows;
+        if (is_shared)
+            rows.n = n;
+        tw_db_query_answered(query, &result);
+        rows.first += n;
+    }
 }
 
 // One result of the query at the head. False when the connection is of no more use.
@@ -198,17 +261,16 @@ static bool take_query_result(struct tw_db_conn *conn, struct tw_conn_entry *ent
                               PGresult *pg_result)
 {
     struct tw_db_query *query = entry->query;
-    struct tw_db_result result = {.status = TW_OK, .rows = (struct tw_rows *)pg_result};
     entry->query = NULL;
     if (!query)
         return true;
     switch (PQresultStatus(pg_result)) {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
-        tw_db_query_answered(query, &result);
+        take_rows(query, pg_result);
         return true;
     case PGRES_PIPELINE_ABORTED:
-        tw_db_query_returned(query, TW_RETURNED_ABORTED);
+        give_back(query, TW_RETURNED_ABORTED);
         return true;
     default:
         return take_error(conn, query, pg_result);
@@ -329,10 +391,13 @@ static bool send_preparation(struct tw_db_conn *conn)
     const struct tw_config *config = tw_db_config(conn->db);
     uint64_t timeouts_ms[] = {config->db_fast_timeout_ms, config->db_write_timeout_ms,
                               config->db_slow_timeout_ms};
-    char timeout[32];
-    (void)snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)timeouts_ms[conn->lane]);
-    const char *values[] = {timeout};
-    if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_SESSION_SETUP].sql, 1, NULL, values,
+    uint64_t timeout_ms = timeouts_ms[conn->lane];
+    uint64_t lock_ms = timeout_ms / (conn->lane == TW_LANE_WRITE ? WRITE_LOCK_SHARE : 1);
+    char timeout[32], lock_timeout[32];
+    (void)snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)timeout_ms);
+    (void)snprintf(lock_timeout, sizeof(lock_timeout), "%llums", (unsigned long long)lock_ms);
+    const char *values[] = {timeout, lock_timeout};
+    if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_SESSION_SETUP].sql, 2, NULL, values,
                            NULL, NULL, 0))
         return false;
     entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_PREPARE});
@@ -439,20 +504,21 @@ void tw_conn_start(struct tw_db_conn *conn)
     h2o_socket_notify_write(conn->sock, on_connect_event);
 }
 
-bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *query)
+bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch, const char *const *values,
+                  const int *lengths)
 {
     static const int binary[TW_PARAMS_MAX] = {
         [0 ... TW_PARAMS_MAX - 1] = 1,
     };
-    if (!PQsendQueryPrepared(conn->pg, tw_statements[query->stmt].name, query->n_params,
-                             query->values, query->lengths, binary, 1)) {
+    if (!PQsendQueryPrepared(conn->pg, tw_statements[batch->stmt].name, batch->n_params, values,
+                             lengths, binary, 1)) {
         tw_conn_break(conn, "cannot send");
         return false;
     }
     if (conn->in_flight++ == 0)
         conn->last_progress_us = tw_now_us();
     conn->dirty = true;
-    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_QUERY, .query = query});
+    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_QUERY, .query = batch});
     return true;
 }
 

@@ -21,16 +21,21 @@ enum tw_conn_state { TW_CONN_DOWN, TW_CONN_CONNECTING, TW_CONN_PREPARING, TW_CON
 enum tw_query_state { TW_QUERY_QUEUED, TW_QUERY_SENT };
 
 // A query is always on its lane's `live` list until it is answered, and is referenced either by
-// its lane's queue or by one connection's FIFO, never by both.
+// one of its lane's queues or by one connection's FIFO, never by both. Queries that were gathered
+// into one call hang together by `next` while they are SENT, and stand in the FIFO as one entry.
 struct tw_db_query {
     h2o_linklist_t
         live; // on the lane's list of unanswered queries, oldest first; unlinked once answered
-    h2o_linklist_t queue; // linked while QUEUED
+    h2o_linklist_t queue;     // linked while QUEUED
+    struct tw_db_query *next; // in the same batch, sent behind this one
     struct tw_db *db;
     enum tw_stmt stmt;
     enum tw_query_state state;
-    unsigned attempts;     // times it was sent, aborts by a neighbour not counted
-    bool alone;            // shares no sync: a neighbour's error aborted it before
+    unsigned attempts; // times it was sent, aborts by a neighbour not counted
+    bool alone;        // shares neither sync nor batch: they failed before
+    int n_rows;        // it asks for, when it can be gathered with others; else 0
+    size_t n_bytes;    // of its parameters
+    uint64_t first_sent_us;
     uint64_t queued_at_us; // when it entered the queue last
     uint64_t deadline_us;
     tw_db_callback callback;
@@ -43,7 +48,7 @@ struct tw_db_query {
 
 struct tw_conn_entry {
     enum { TW_ENTRY_QUERY, TW_ENTRY_PREPARE, TW_ENTRY_SYNC } kind;
-    struct tw_db_query *query; // QUERY: NULL once it has been answered or given back
+    struct tw_db_query *query; // QUERY: first of its batch; NULL once answered or given back
 };
 
 struct tw_db_conn {
@@ -56,6 +61,7 @@ struct tw_db_conn {
     unsigned depth;     // queries in flight at most
     unsigned in_flight;
     bool dirty;                // queries were sent since the last sync
+    bool has_batch;            // what was sent last may have been gathered
     bool stale;                // its prepared statements are: replaced as soon as it is idle
     uint64_t state_since_us;   // CONNECTING, PREPARING: for the connect timeout
     uint64_t last_progress_us; // last answer, or the first query sent after an idle time
@@ -72,8 +78,10 @@ void tw_conn_dispose(struct tw_db_conn *conn); // frees without callbacks
 // DOWN and due: begins to connect, or stays DOWN while the host's name is being looked up.
 void tw_conn_start(struct tw_db_conn *conn);
 
-// Appends the query to the pipeline; false when the connection broke (the query is untouched).
-TW_MUST_USE bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *query);
+// Appends the query, or all of a batch, to the pipeline with these parameters, which are copied;
+// false when the connection broke (the queries are untouched).
+TW_MUST_USE bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch,
+                              const char *const *values, const int *lengths);
 
 // Ends the batch and sends it. Breaks the connection by itself when that fails.
 void tw_conn_sync(struct tw_db_conn *conn);
@@ -94,6 +102,8 @@ enum tw_returned {
     TW_RETURNED_ABORTED, // an error of a neighbour in its sync: not its fault, not an attempt
     TW_RETURNED_NOT_RUN, // refused without effect: deadlock, stale statement, read-only server
     TW_RETURNED_UNKNOWN, // sent, and its answer was lost
+    TW_RETURNED_SPLIT,   // an error of its batch, which had no effect: perhaps a neighbour's fault
+    TW_RETURNED_LOCKED,  // gave up waiting for a lock, without effect: others first
 };
 
 // Sends the query again, or answers it with an error.

@@ -144,27 +144,22 @@ void tw_param_array_end(struct tw_params *params)
 
 // ---- rows ---------------------------------------------------------------------------------------
 
-static const PGresult *pg(const struct tw_rows *rows)
-{
-    return (const PGresult *)rows;
-}
-
 int tw_rows_count(const struct tw_rows *rows)
 {
-    return PQntuples(pg(rows));
+    return rows->n;
 }
 
 bool tw_row_is_null(const struct tw_rows *rows, int row, int column)
 {
-    return PQgetisnull(pg(rows), row, column) != 0;
+    return PQgetisnull(rows->pg, rows->first + row, column) != 0;
 }
 
 struct tw_str tw_row_str(const struct tw_rows *rows, int row, int column)
 {
     if (tw_row_is_null(rows, row, column))
         return (struct tw_str){NULL, 0};
-    return (struct tw_str){PQgetvalue(pg(rows), row, column),
-                           (size_t)PQgetlength(pg(rows), row, column)};
+    return (struct tw_str){PQgetvalue(rows->pg, rows->first + row, column),
+                           (size_t)PQgetlength(rows->pg, rows->first + row, column)};
 }
 
 static int64_t to_i64(struct tw_str value)

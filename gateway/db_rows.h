@@ -56,7 +56,13 @@ void tw_param_array_end(struct tw_params *params);
 
 // ---- rows ---------------------------------------------------------------------------------------
 
-struct tw_rows; // a PGresult, seen through these functions
+struct pg_result; // PGresult
+
+// An answer's rows, or one query's of a batch: a view, to be read through these functions.
+struct tw_rows {
+    const struct pg_result *pg;
+    int first, n;
+};
 
 int tw_rows_count(const struct tw_rows *rows);
 bool tw_row_is_null(const struct tw_rows *rows, int row, int column);

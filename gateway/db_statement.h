@@ -33,6 +33,7 @@ struct tw_statement {
     enum tw_lane lane;
     bool is_write;
     int n_params;
+    const char *gather; // how queries share a call (db_gather.h); NULL: each has its own
     const char *sql;
 };
 

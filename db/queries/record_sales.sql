@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- lane: write
 -- kind: write
+-- gather: rows $1..$10; index $11 of $12..$14; index $15 of $16..$18; shared $19..$22
 -- Judges and records a batch of sales; one row per sale in input order (db/migrations/0003). A
 -- refusal is a row, not an error. 40P01, 40001, 23505: another session was in the way and nothing
 -- happened: run it again.

@@ -96,6 +96,17 @@ def database(postgres):
     postgres.drop(name)
 
 
+@pytest.fixture
+def own_database(postgres):
+    """A migrated database that a test may spoil."""
+    name = "e2e_own_%d" % os.getpid()
+    database = postgres.create(name)
+    database.migrate()
+    yield database
+    database.close()
+    postgres.drop(name)
+
+
 @pytest.fixture(scope="session")
 def issuer(work):
     issuer = Issuer(os.path.join(work, "issuer")).start()

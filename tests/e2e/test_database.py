@@ -22,17 +22,6 @@ pytestmark = pytest.mark.heavy
 NOBODY_WAITS_S = 2.5  # http.deadline and half a second
 
 
-@pytest.fixture
-def own_database(postgres):
-    """A migrated database that a test may spoil."""
-    name = "e2e_own_%d" % os.getpid()
-    database = postgres.create(name)
-    database.migrate()
-    yield database
-    database.close()
-    postgres.drop(name)
-
-
 # ---- restart --------------------------------------------------------------------------------------
 
 

@@ -208,7 +208,9 @@ static PGresult *result;
 
 static const struct tw_rows *rows(void)
 {
-    return (const struct tw_rows *)result;
+    static struct tw_rows all;
+    all = (struct tw_rows){result, 0, PQntuples(result)};
+    return &all;
 }
 
 // One row of these values; p NULL is SQL NULL.

@@ -99,7 +99,7 @@ static void assert_transaction(unsigned decimals, const char *expected)
     struct tw_config config = {.pos_currency_decimals = decimals};
     struct tw_json json = tw_json_fixed(buffer, sizeof buffer);
     PGresult *result = make_row();
-    tw_json_transaction(&json, &config, (const struct tw_rows *)result, 0, FIRST);
+    tw_json_transaction(&json, &config, &(struct tw_rows){result, 0, 1}, 0, FIRST);
     assert_false(json.failed);
     kit_assert_str((struct tw_str){json.p, json.n}, expected);
     json_t *parsed = json_loadb(json.p, json.n, JSON_REJECT_DUPLICATES, NULL);
