@@ -225,15 +225,18 @@ static void refuse_queued(struct tw_db_query *query, enum tw_status status)
 
 #define PART(query) ((struct tw_gather_part){(query)->values, (query)->lengths})
 
-static struct tw_db_query *query_new(struct tw_db *db, enum tw_stmt stmt,
-                                     const struct tw_params *params)
+static struct tw_db_query *query_new(struct tw_db *db, const struct tw_db_call *call)
 {
+    const struct tw_params *params = call->params;
     struct tw_db_query *query = malloc(sizeof(*query) + params->used);
     if (!query)
         return NULL;
     memset(query, 0, offsetof(struct tw_db_query, n_params));
     query->db = db;
-    query->stmt = stmt;
+    query->stmt = call->stmt;
+    query->deadline_us = call->deadline_us;
+    query->callback = call->callback;
+    query->owner = call->owner;
     query->n_params = (int)params->n;
     query->n_bytes = params->used;
     memcpy(query->bytes, params->bytes, params->used);
@@ -241,31 +244,27 @@ static struct tw_db_query *query_new(struct tw_db *db, enum tw_stmt stmt,
         query->values[i] = params->lengths[i] < 0 ? NULL : query->bytes + params->offsets[i];
         query->lengths[i] = params->lengths[i] < 0 ? 0 : params->lengths[i];
     }
-    if (tw_statements[stmt].gather)
-        query->n_rows = tw_gather_rows(tw_statements[stmt].gather, &PART(query));
+    if (tw_statements[call->stmt].gather)
+        query->n_rows = tw_gather_rows(tw_statements[call->stmt].gather, &PART(query));
     return query;
 }
 
-enum tw_status tw_db_submit(struct tw_db *db, enum tw_stmt stmt, const struct tw_params *params,
-                            uint64_t deadline_us, tw_db_callback callback, void *owner,
+enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
                             struct tw_db_query **out)
 {
-    struct lane *lane = &db->lanes[tw_statements[stmt].lane];
+    struct lane *lane = &db->lanes[tw_statements[call->stmt].lane];
     uint64_t now_us = tw_now_us();
-    if (params->failed || (int)params->n != tw_statements[stmt].n_params)
+    if (call->params->failed || (int)call->params->n != tw_statements[call->stmt].n_params)
         return TW_INTERNAL;
     if (lane->no_ready_since_us != 0 &&
         now_us - lane->no_ready_since_us > db->config->db_queue_timeout_ms * 1000)
         return TW_DATABASE_UNAVAILABLE;
     if (lane->queued >= db->config->db_queue_max)
         return TW_OVERLOADED;
-    struct tw_db_query *query = query_new(db, stmt, params);
+    struct tw_db_query *query = query_new(db, call);
     if (!query)
         return TW_OVERLOADED;
     query->queued_at_us = now_us;
-    query->deadline_us = deadline_us;
-    query->callback = callback;
-    query->owner = owner;
     h2o_linklist_insert(&lane->live, &query->live);
     h2o_linklist_insert(queue_of(query), &query->queue);
     lane->unanswered++;

@@ -52,12 +52,19 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
 // Closes all connections; queries still there are forgotten without a callback.
 void tw_db_free(struct tw_db *db);
 
+// What to run and for whom.
+struct tw_db_call {
+    enum tw_stmt stmt;
+    const struct tw_params *params;
+    uint64_t deadline_us;
+    tw_db_callback callback;
+    void *owner;
+};
+
 // Takes a query over. Parameters are copied. TW_OK: the callback will run exactly once, in a later
 // turn, unless the query is detached; `*query` is then valid until the callback begins.
 // TW_OVERLOADED: the queue is full. TW_DATABASE_UNAVAILABLE: no connection for a while.
-TW_MUST_USE enum tw_status tw_db_submit(struct tw_db *db, enum tw_stmt stmt,
-                                        const struct tw_params *params, uint64_t deadline_us,
-                                        tw_db_callback callback, void *owner,
+TW_MUST_USE enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
                                         struct tw_db_query **query);
 
 // The owner has gone: no callback will come. A read that was not sent yet is dropped; a write is

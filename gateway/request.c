@@ -210,8 +210,12 @@ struct tw_verdict tw_await_db(struct tw_req *req, enum tw_stmt stmt, struct tw_p
                               tw_db_step step)
 {
     req->next_step = step;
-    enum tw_status status = tw_db_submit(req->worker->db, stmt, params, req->deadline_us,
-                                         on_db_result, req, &req->waiting_for);
+    struct tw_db_call call = {.stmt = stmt,
+                              .params = params,
+                              .deadline_us = req->deadline_us,
+                              .callback = on_db_result,
+                              .owner = req};
+    enum tw_status status = tw_db_submit(req->worker->db, &call, &req->waiting_for);
     tw_params_free(params);
     if (status != TW_OK)
         return tw_fail(req, status, NULL);
