@@ -59,6 +59,10 @@ struct tw_db_call {
     uint64_t deadline_us;
     tw_db_callback callback;
     void *owner;
+    // A read may be answered by a replica that has all that its reader has written: `reader` is
+    // any hash of the principal, 0 for nobody in particular. `primary_only`: never by a replica.
+    uint64_t reader;
+    bool primary_only;
 };
 
 // Takes a query over. Parameters are copied. TW_OK: the callback will run exactly once, in a later
