@@ -6,6 +6,9 @@
 #   dev/postgres.sh stop|status [DIR]
 #   dev/postgres.sh url [DIR [NAME]]         of database NAME, "tillway" unless given
 #   dev/postgres.sh restart-immediate [DIR]  as after a crash (for fault tests)
+#   dev/postgres.sh stop-immediate DIR       as by a crash
+#   dev/postgres.sh standby DIR FROM [PORT]  a streaming standby of the cluster in FROM, which runs
+#   dev/postgres.sh promote DIR              the standby is a primary; back when it takes writes
 #   dev/postgres.sh remove DIR               stops it and deletes all of it
 #   dev/postgres.sh createdb|dropdb DIR NAME
 #
@@ -21,7 +24,8 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
 
 usage="usage: dev/postgres.sh start [DIR [PORT]] | stop|status|restart-immediate [DIR] |
-       url [DIR [NAME]] | remove DIR | createdb|dropdb DIR NAME"
+       url [DIR [NAME]] | remove|stop-immediate|promote DIR | createdb|dropdb DIR NAME |
+       standby DIR FROM [PORT]"
 command=${1:-}
 dir=${2:-$here/../var/postgres}
 dir=$(realpath -ms -- "$dir")
@@ -138,6 +142,19 @@ init_cluster() {
         touch ready' || fail "initdb failed in $dir"
 }
 
+# A copy of the running cluster in $1, with its password, that will follow it.
+copy_cluster() {
+    [ ! -e "$dir/ready" ] || return 0
+    # shellcheck disable=SC2016
+    as_in_dir '
+        rm -rf data socket
+        mkdir socket
+        cp "$2/password" "$2/pgpass" .
+        PGPASSFILE=$PWD/pgpass pg_basebackup -h 127.0.0.1 -p "$(cat "$2/port")" -U '"$superuser"' -D data \
+            -X stream -c fast -R >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
+        touch ready' "$1" || fail "pg_basebackup of $1 failed"
+}
+
 # fsync stays on: that a commit survives is part of what is tested. The rest fits a small machine.
 write_settings() {
     as_in_dir 'cat >data/tillway.conf' <<END
@@ -208,6 +225,19 @@ start() {
     fail "PostgreSQL in $dir did not start (its last lines are above)"
 }
 
+standby() {
+    local from
+    from=$(realpath -- "$1")
+    [ -e "$from/ready" ] || fail "no PostgreSQL cluster in $1"
+    make_dir
+    copy_cluster "$from"
+    start "${2:-}"
+}
+
+promote() {
+    as pg_ctl promote -D "$dir/data" -w -t 60 -s || fail "PostgreSQL in $dir was not promoted"
+}
+
 stop() {
     [ -d "$dir" ] || return 0
     local pid
@@ -263,6 +293,18 @@ restart-immediate)
     need_running
     as pg_ctl restart -D "$dir/data" -l "$dir/log" -m immediate -w -t 60 -s ||
         fail "PostgreSQL in $dir did not come back"
+    ;;
+stop-immediate)
+    need_running
+    as pg_ctl stop -D "$dir/data" -m immediate -w -t 60 -s || fail "PostgreSQL in $dir does not stop"
+    ;;
+standby)
+    [ $# -ge 3 ] || fail "$usage"
+    standby "$3" "${4:-}"
+    ;;
+promote)
+    need_running
+    promote
     ;;
 remove)
     [ $# -eq 2 ] || fail "$usage"

@@ -26,6 +26,7 @@ from kit.clients import Api  # noqa: E402
 from kit.database import Postgres  # noqa: E402
 from kit.gateway import Gateway, deep_merge  # noqa: E402
 from kit.issuer import Issuer  # noqa: E402
+from kit.postgres_pair import PostgresPair  # noqa: E402
 from kit.processes import BINARY, ISSUER_BINARY, ROOT, eventually, run  # noqa: E402
 from kit.shop import Shop  # noqa: E402
 
@@ -83,6 +84,16 @@ def postgres(work):
     yield server
     if not given:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_pair(work):
+    """A primary and a streaming standby of their own, for tests that break them."""
+    pair = PostgresPair(work)
+    try:
+        yield pair.start()
+    finally:
+        pair.remove()
 
 
 @pytest.fixture(scope="session")

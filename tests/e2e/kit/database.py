@@ -40,6 +40,16 @@ class Postgres:
     def stop(self):
         self._script("stop")
 
+    def stop_immediate(self):
+        self._script("stop-immediate")
+
+    def follow(self, primary, port=""):
+        """Starts as a streaming standby of a running Postgres, made by pg_basebackup."""
+        self._script("standby", primary.directory, str(port))
+
+    def promote(self):
+        self._script("promote")
+
     def remove(self):
         self._script("remove")
 
