@@ -4,9 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "gateway/db_conn.h"
 #include "gateway/db_gather.h"
-#include "gateway/log.h"
+#include "gateway/db_lane.h"
 
 // How often deadlines, queue timeouts and reconnections are looked at.
 #define TICK_MS 20
@@ -17,38 +16,15 @@
 // A query is sent at most so often: once, and once more after a lost connection or a deadlock.
 #define ATTEMPTS_MAX 3
 
-// Batches of a worker in flight: what comes in while one is judged makes the next the larger.
-#define BATCHES_IN_FLIGHT 1
-
-// What one batch holds at most. A bigger query goes by itself.
-#define BATCH_QUERIES_MAX 64
-#define BATCH_ROWS_MAX    64
-#define BATCH_BYTES_MAX   131072
-
-struct lane {
-    h2o_linklist_t queue;     // each waits for a connection of its own
-    h2o_linklist_t gathering; // they wait for the next batch
-    h2o_linklist_t live;      // not answered yet, oldest first; includes the queues
-    unsigned queued;
-    unsigned unanswered;
-    unsigned n_ready;
-    uint64_t no_ready_since_us; // 0 while a connection is ready
-    struct tw_db_conn *conns;
-    unsigned n_conns;
-    unsigned n_for_batches; // connections that other queries leave alone
-    uint64_t statement_timeout_ms;
-};
-
 struct tw_db {
     h2o_loop_t *loop;
     struct tw_db_resolver *resolver;
     const struct tw_config *config;
     struct tw_worker_page *page;
     unsigned worker_index;
-    struct lane lanes[TW_LANE_COUNT];
+    struct tw_db_lane lanes[TW_LANE_COUNT];
     h2o_timeout_t tick_timeout;
     h2o_timeout_entry_t tick;
-    char batch_buffer[BATCH_BYTES_MAX];
 };
 
 const struct tw_config *tw_db_config(const struct tw_db *db)
@@ -76,15 +52,9 @@ unsigned tw_db_worker_index(const struct tw_db *db)
     return db->worker_index;
 }
 
-static enum tw_lane lane_index(const struct tw_db *db, const struct lane *lane)
+struct tw_db_lane *tw_db_lane(struct tw_db *db, enum tw_lane lane)
 {
-    return (enum tw_lane)(lane - db->lanes);
-}
-
-static void set_queued(struct tw_db *db, struct lane *lane, int change)
-{
-    lane->queued += (unsigned)change;
-    tw_metric_set(db->page, TW_METRIC_DB_QUEUED_FAST + (int)lane_index(db, lane), lane->queued);
+    return &db->lanes[lane];
 }
 
 // ---- making and freeing -------------------------------------------------------------------------
@@ -99,22 +69,6 @@ static void lane_sizes(unsigned max_connections, unsigned worker_index, unsigned
     sizes[TW_LANE_FAST] = mine >= 6 ? 2 : 1;
     unsigned others = sizes[TW_LANE_SLOW] + sizes[TW_LANE_FAST];
     sizes[TW_LANE_WRITE] = mine > others ? mine - others : 1;
-}
-
-static bool lane_init(struct tw_db *db, enum tw_lane index, unsigned n_conns, unsigned depth)
-{
-    struct lane *lane = &db->lanes[index];
-    h2o_linklist_init_anchor(&lane->queue);
-    h2o_linklist_init_anchor(&lane->gathering);
-    h2o_linklist_init_anchor(&lane->live);
-    lane->no_ready_since_us = tw_now_us();
-    lane->conns = calloc(n_conns, sizeof(lane->conns[0]));
-    if (!lane->conns)
-        return false;
-    for (; lane->n_conns < n_conns; lane->n_conns++)
-        if (!tw_conn_init(&lane->conns[lane->n_conns], db, index, depth))
-            return false;
-    return true;
 }
 
 static void on_tick(h2o_timeout_entry_t *entry);
@@ -135,16 +89,14 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
     lane_sizes(config->db_max_connections, worker_index, n_workers, sizes);
     db->resolver = tw_db_resolver_new(&ctx->receivers.hostinfo_getaddr, config->db_url);
     bool ok = db->resolver &&
-              lane_init(db, TW_LANE_FAST, sizes[TW_LANE_FAST], config->db_pipeline_depth) &&
-              lane_init(db, TW_LANE_WRITE, sizes[TW_LANE_WRITE], 1) &&
-              lane_init(db, TW_LANE_SLOW, sizes[TW_LANE_SLOW], 1);
+              tw_lane_init(&db->lanes[TW_LANE_FAST], db, TW_LANE_FAST, sizes[TW_LANE_FAST],
+                           config->db_pipeline_depth) &&
+              tw_lane_init(&db->lanes[TW_LANE_WRITE], db, TW_LANE_WRITE, sizes[TW_LANE_WRITE], 1) &&
+              tw_lane_init(&db->lanes[TW_LANE_SLOW], db, TW_LANE_SLOW, sizes[TW_LANE_SLOW], 1);
     if (!ok) {
         tw_db_free(db);
         return NULL;
     }
-    unsigned n_writers = sizes[TW_LANE_WRITE];
-    db->lanes[TW_LANE_WRITE].n_for_batches = n_writers > BATCHES_IN_FLIGHT ? BATCHES_IN_FLIGHT
-                                                                           : n_writers - 1;
     db->lanes[TW_LANE_FAST].statement_timeout_ms = config->db_fast_timeout_ms;
     db->lanes[TW_LANE_WRITE].statement_timeout_ms = config->db_write_timeout_ms;
     db->lanes[TW_LANE_SLOW].statement_timeout_ms = config->db_slow_timeout_ms;
@@ -152,29 +104,12 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
     return db;
 }
 
-static void free_queries(h2o_linklist_t *queue)
-{
-    while (!h2o_linklist_is_empty(queue)) {
-        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, queue->next);
-        h2o_linklist_unlink(&query->queue);
-        free(query);
-    }
-}
-
 void tw_db_free(struct tw_db *db)
 {
     h2o_timeout_unlink(&db->tick);
     h2o_timeout_dispose(db->loop, &db->tick_timeout);
-    for (size_t l = 0; l < TW_LANE_COUNT; l++) {
-        struct lane *lane = &db->lanes[l];
-        if (!lane->conns)
-            continue;
-        free_queries(&lane->queue);
-        free_queries(&lane->gathering);
-        for (unsigned i = 0; i < lane->n_conns; i++)
-            tw_conn_dispose(&lane->conns[i]);
-        free(lane->conns);
-    }
+    for (size_t l = 0; l < TW_LANE_COUNT; l++)
+        tw_lane_dispose(&db->lanes[l]);
     tw_db_resolver_free(db->resolver);
     free(db);
 }
@@ -184,7 +119,7 @@ void tw_db_free(struct tw_db *db)
 // Tells the owner, who is then forgotten. The query itself may live on in a FIFO.
 static void answer(struct tw_db_query *query, const struct tw_db_result *result)
 {
-    struct lane *lane = &query->db->lanes[tw_statements[query->stmt].lane];
+    struct tw_db_lane *lane = tw_lane_of(query);
     if (!h2o_linklist_is_linked(&query->live))
         return; // it was answered before, by a deadline
     h2o_linklist_unlink(&query->live);
@@ -203,27 +138,13 @@ static void answer_status(struct tw_db_query *query, enum tw_status status)
     answer(query, &result);
 }
 
-static h2o_linklist_t *queue_of(const struct tw_db_query *query)
-{
-    struct lane *lane = &query->db->lanes[tw_statements[query->stmt].lane];
-    return query->n_rows > 0 && !query->alone ? &lane->gathering : &lane->queue;
-}
-
-static void unqueue(struct tw_db_query *query)
-{
-    h2o_linklist_unlink(&query->queue);
-    set_queued(query->db, &query->db->lanes[tw_statements[query->stmt].lane], -1);
-}
-
 static void refuse_queued(struct tw_db_query *query, enum tw_status status)
 {
-    unqueue(query);
+    tw_lane_unqueue(query);
     tw_metric_add(query->db->page, TW_METRIC_DB_REFUSED, 1);
     answer_status(query, status);
     free(query);
 }
-
-#define PART(query) ((struct tw_gather_part){(query)->values, (query)->lengths})
 
 static struct tw_db_query *query_new(struct tw_db *db, const struct tw_db_call *call)
 {
@@ -245,14 +166,14 @@ static struct tw_db_query *query_new(struct tw_db *db, const struct tw_db_call *
         query->lengths[i] = params->lengths[i] < 0 ? 0 : params->lengths[i];
     }
     if (tw_statements[call->stmt].gather)
-        query->n_rows = tw_gather_rows(tw_statements[call->stmt].gather, &PART(query));
+        query->n_rows = tw_gather_rows(tw_statements[call->stmt].gather, &TW_GATHER_PART(query));
     return query;
 }
 
 enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
                             struct tw_db_query **out)
 {
-    struct lane *lane = &db->lanes[tw_statements[call->stmt].lane];
+    struct tw_db_lane *lane = &db->lanes[tw_statements[call->stmt].lane];
     uint64_t now_us = tw_now_us();
     if (call->params->failed || (int)call->params->n != tw_statements[call->stmt].n_params)
         return TW_INTERNAL;
@@ -266,9 +187,8 @@ enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
         return TW_OVERLOADED;
     query->queued_at_us = now_us;
     h2o_linklist_insert(&lane->live, &query->live);
-    h2o_linklist_insert(queue_of(query), &query->queue);
+    tw_lane_enqueue(query, true);
     lane->unanswered++;
-    set_queued(db, lane, +1);
     *out = query;
     return TW_OK;
 }
@@ -277,7 +197,7 @@ void tw_db_detach(struct tw_db_query *query)
 {
     query->owner = NULL;
     if (query->state == TW_QUERY_QUEUED && !tw_statements[query->stmt].is_write) {
-        unqueue(query);
+        tw_lane_unqueue(query);
         answer_status(query, TW_OK); // to nobody
         free(query);
     }
@@ -296,15 +216,13 @@ static void requeue(struct tw_db_query *query, bool last)
     tw_metric_add(db->page, TW_METRIC_DB_RETRIES, 1);
     query->state = TW_QUERY_QUEUED;
     query->queued_at_us = tw_now_us();
-    h2o_linklist_t *queue = queue_of(query);
-    h2o_linklist_insert(last ? queue : queue->next, &query->queue);
-    set_queued(db, &db->lanes[tw_statements[query->stmt].lane], +1);
+    tw_lane_enqueue(query, last);
 }
 
 // A write that waits for a lock goes on trying as long as it might have waited at one go.
 static bool lock_wait_is_over(const struct tw_db_query *query)
 {
-    const struct lane *lane = &query->db->lanes[tw_statements[query->stmt].lane];
+    const struct tw_db_lane *lane = tw_lane_of(query);
     return tw_now_us() - query->first_sent_us >= lane->statement_timeout_ms * 1000;
 }
 
@@ -332,7 +250,7 @@ void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why)
 
 void tw_db_lane_is_stale(struct tw_db_conn *conn)
 {
-    struct lane *lane = &conn->db->lanes[conn->lane];
+    struct tw_db_lane *lane = &conn->db->lanes[conn->lane];
     for (unsigned i = 0; i < lane->n_conns; i++)
         lane->conns[i].stale |= lane->conns[i].state == TW_CONN_READY;
 }
@@ -340,140 +258,23 @@ void tw_db_lane_is_stale(struct tw_db_conn *conn)
 void tw_db_conn_changed(struct tw_db_conn *conn)
 {
     struct tw_db *db = conn->db;
-    struct lane *lane = &db->lanes[conn->lane];
+    struct tw_db_lane *lane = &db->lanes[conn->lane];
     lane->n_ready += conn->state == TW_CONN_READY ? 1 : -1u;
     lane->no_ready_since_us = lane->n_ready > 0 ? 0 : tw_now_us();
     tw_metric_set(db->page, TW_METRIC_DB_CONNECTIONS_FAST + (int)conn->lane, lane->n_ready);
-}
-
-// ---- sending ------------------------------------------------------------------------------------
-
-static struct tw_db_conn *least_busy(struct lane *lane)
-{
-    struct tw_db_conn *best = NULL;
-    for (unsigned i = 0; i < lane->n_conns; i++) {
-        struct tw_db_conn *conn = &lane->conns[i];
-        if (conn->state == TW_CONN_READY && !conn->stale && conn->in_flight < conn->depth &&
-            (!best || conn->in_flight < best->in_flight))
-            best = conn;
-    }
-    return best;
-}
-
-static struct tw_db_query *first_of(h2o_linklist_t *queue)
-{
-    if (h2o_linklist_is_empty(queue))
-        return NULL;
-    return H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, queue->next);
-}
-
-// Connections that are busy with a batch, or with a query of its own.
-static unsigned n_busy(const struct lane *lane, bool with_batch)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < lane->n_conns; i++)
-        n += lane->conns[i].in_flight > 0 && lane->conns[i].has_batch == with_batch;
-    return n;
-}
-
-// The older one of both queues' heads. Neither kind takes all connections: a batch waits for the
-// one before it, to be the larger; and queries that wait for a lock leave way for batches.
-static struct tw_db_query *next_to_send(struct lane *lane)
-{
-    struct tw_db_query *single = first_of(&lane->queue), *gathering = first_of(&lane->gathering);
-    if (gathering && n_busy(lane, true) >= BATCHES_IN_FLIGHT)
-        gathering = NULL;
-    if (single && lane->n_for_batches > 0 &&
-        n_busy(lane, false) >= lane->n_conns - lane->n_for_batches)
-        single = NULL;
-    if (!single || !gathering)
-        return single ? single : gathering;
-    return single->queued_at_us <= gathering->queued_at_us ? single : gathering;
-}
-
-// Hangs those behind `first` to it that one call takes with it, and gives that call's parameters.
-static void batch_gather(struct tw_db *db, struct tw_db_query *first, struct tw_gathered *batch)
-{
-    const h2o_linklist_t *anchor = queue_of(first);
-    const char *roles = tw_statements[first->stmt].gather;
-    struct tw_gather_part parts[BATCH_QUERIES_MAX];
-    struct tw_db_query *last = first;
-    size_t n = 0, n_bytes = 0;
-    int n_rows = 0;
-    for (h2o_linklist_t *link = &first->queue; link != anchor && n < BATCH_QUERIES_MAX;
-         link = link->next) {
-        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, link);
-        parts[n] = PART(query);
-        if (query->stmt != first->stmt || n_rows + query->n_rows > BATCH_ROWS_MAX ||
-            n_bytes + query->n_bytes > BATCH_BYTES_MAX ||
-            !tw_gather_fits(roles, &parts[0], &parts[n]))
-            break;
-        if (query != first)
-            last = last->next = query;
-        n++;
-        n_rows += query->n_rows;
-        n_bytes += query->n_bytes;
-    }
-    last->next = NULL;
-    batch->buffer = db->batch_buffer;
-    if (n > 1)
-        tw_gather_merge(roles, parts, n, batch);
-}
-
-// Sends the query at the head of a queue and what is gathered with it. False: the connection broke.
-static bool send_next(struct tw_db *db, struct tw_db_conn *conn, struct tw_db_query *first)
-{
-    struct tw_gathered gathered;
-    bool is_batch = queue_of(first) == &db->lanes[conn->lane].gathering;
-    first->next = NULL;
-    if (is_batch)
-        batch_gather(db, first, &gathered);
-    bool is_merged = first->next != NULL;
-    if (!tw_conn_send(conn, first, is_merged ? gathered.values : first->values,
-                      is_merged ? gathered.lengths : first->lengths))
-        return false;
-    conn->has_batch = is_batch;
-    tw_metric_add(db->page, TW_METRIC_DB_BATCHES, is_batch);
-    for (struct tw_db_query *query = first; query; query = query->next) {
-        unqueue(query);
-        query->state = TW_QUERY_SENT;
-        if (query->attempts++ == 0 && query->first_sent_us == 0)
-            query->first_sent_us = tw_now_us();
-        tw_metric_add(db->page, TW_METRIC_DB_QUERIES, 1);
-        tw_metric_add(db->page, TW_METRIC_DB_BATCHED, is_batch);
-    }
-    return true;
-}
-
-static void lane_flush(struct tw_db *db, struct lane *lane)
-{
-    struct tw_db_conn *conn;
-    struct tw_db_query *query;
-    while ((query = next_to_send(lane)) != NULL && (conn = least_busy(lane)) != NULL) {
-        bool alone = query->alone || tw_statements[query->stmt].is_write; // one write, one fate
-        if (alone && conn->dirty)
-            tw_conn_sync(conn);
-        if (conn->state != TW_CONN_READY || !send_next(db, conn, query))
-            continue; // that connection is down now
-        if (alone)
-            tw_conn_sync(conn);
-    }
-    for (unsigned i = 0; i < lane->n_conns; i++)
-        if (lane->conns[i].state == TW_CONN_READY && lane->conns[i].dirty)
-            tw_conn_sync(&lane->conns[i]);
 }
 
 void tw_db_flush(struct tw_db *db)
 {
     for (size_t l = 0; l < TW_LANE_COUNT; l++)
         if (db->lanes[l].queued > 0)
-            lane_flush(db, &db->lanes[l]);
+            tw_lane_flush(&db->lanes[l]);
 }
 
 // ---- time ---------------------------------------------------------------------------------------
 
 // Late queries are answered now. The list is in order of arrival and so, nearly, of deadlines.
-static void lane_expire(struct tw_db *db, struct lane *lane, uint64_t now_us)
+static void lane_expire(struct tw_db *db, struct tw_db_lane *lane, uint64_t now_us)
 {
     while (!h2o_linklist_is_empty(&lane->live)) {
         struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, live,
@@ -493,7 +294,7 @@ static void lane_expire(struct tw_db *db, struct lane *lane, uint64_t now_us)
     }
 }
 
-static void conn_tick(struct tw_db_conn *conn, const struct lane *lane, uint64_t now_us)
+static void conn_tick(struct tw_db_conn *conn, const struct tw_db_lane *lane, uint64_t now_us)
 {
     const struct tw_config *config = conn->db->config;
     uint64_t silence_us = (lane->statement_timeout_ms + SILENCE_GRACE_MS) * 1000;
@@ -521,7 +322,7 @@ static void on_tick(h2o_timeout_entry_t *entry)
     struct tw_db *db = H2O_STRUCT_FROM_MEMBER(struct tw_db, tick, entry);
     uint64_t now_us = tw_now_us();
     for (size_t l = 0; l < TW_LANE_COUNT; l++) {
-        struct lane *lane = &db->lanes[l];
+        struct tw_db_lane *lane = &db->lanes[l];
         lane_expire(db, lane, now_us);
         for (unsigned i = 0; i < lane->n_conns; i++)
             conn_tick(&lane->conns[i], lane, now_us);

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/db_lane.h"
+
+#include <stdlib.h>
+
+#include "gateway/db_gather.h"
+
+// Batches of a worker in flight: what comes in while one is judged makes the next the larger.
+#define BATCHES_IN_FLIGHT 1
+
+// A batch's parameters, until libpq has copied them.
+static char batch_buffer[TW_BATCH_BYTES_MAX];
+
+// ---- making and freeing -------------------------------------------------------------------------
+
+bool tw_lane_init(struct tw_db_lane *lane, struct tw_db *db, enum tw_lane index, unsigned n_conns,
+                  unsigned depth)
+{
+    lane->db = db;
+    lane->index = index;
+    h2o_linklist_init_anchor(&lane->queue);
+    h2o_linklist_init_anchor(&lane->gathering);
+    h2o_linklist_init_anchor(&lane->live);
+    lane->no_ready_since_us = tw_now_us();
+    lane->conns = calloc(n_conns, sizeof(lane->conns[0]));
+    if (!lane->conns)
+        return false;
+    for (; lane->n_conns < n_conns; lane->n_conns++)
+        if (!tw_conn_init(&lane->conns[lane->n_conns], db, index, depth))
+            return false;
+    if (index == TW_LANE_WRITE)
+        lane->n_for_batches = n_conns > BATCHES_IN_FLIGHT ? BATCHES_IN_FLIGHT : n_conns - 1;
+    return true;
+}
+
+static void free_queries(h2o_linklist_t *queue)
+{
+    while (!h2o_linklist_is_empty(queue)) {
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, queue->next);
+        h2o_linklist_unlink(&query->queue);
+        free(query);
+    }
+}
+
+void tw_lane_dispose(struct tw_db_lane *lane)
+{
+    if (!lane->conns)
+        return;
+    free_queries(&lane->queue);
+    free_queries(&lane->gathering);
+    for (unsigned i = 0; i < lane->n_conns; i++)
+        tw_conn_dispose(&lane->conns[i]);
+    free(lane->conns);
+}
+
+// ---- the queues ---------------------------------------------------------------------------------
+
+struct tw_db_lane *tw_lane_of(const struct tw_db_query *query)
+{
+    return tw_db_lane(query->db, tw_statements[query->stmt].lane);
+}
+
+static h2o_linklist_t *queue_of(const struct tw_db_query *query)
+{
+    struct tw_db_lane *lane = tw_lane_of(query);
+    return query->n_rows > 0 && !query->alone ? &lane->gathering : &lane->queue;
+}
+
+static void set_queued(struct tw_db_lane *lane, int change)
+{
+    lane->queued += (unsigned)change;
+    tw_metric_set(tw_db_page(lane->db), TW_METRIC_DB_QUEUED_FAST + (int)lane->index, lane->queued);
+}
+
+void tw_lane_enqueue(struct tw_db_query *query, bool last)
+{
+    h2o_linklist_t *queue = queue_of(query);
+    h2o_linklist_insert(last ? queue : queue->next, &query->queue);
+    set_queued(tw_lane_of(query), +1);
+}
+
+void tw_lane_unqueue(struct tw_db_query *query)
+{
+    h2o_linklist_unlink(&query->queue);
+    set_queued(tw_lane_of(query), -1);
+}
+
+// ---- sending ------------------------------------------------------------------------------------
+
+static struct tw_db_conn *least_busy(struct tw_db_lane *lane)
+{
+    struct tw_db_conn *best = NULL;
+    for (unsigned i = 0; i < lane->n_conns; i++) {
+        struct tw_db_conn *conn = &lane->conns[i];
+        if (conn->state == TW_CONN_READY && !conn->stale && conn->in_flight < conn->depth &&
+            (!best || conn->in_flight < best->in_flight))
+            best = conn;
+    }
+    return best;
+}
+
+static struct tw_db_query *first_of(h2o_linklist_t *queue)
+{
+    if (h2o_linklist_is_empty(queue))
+        return NULL;
+    return H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, queue->next);
+}
+
+// Connections that are busy with a batch, or with a query of its own.
+static unsigned n_busy(const struct tw_db_lane *lane, bool with_batch)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < lane->n_conns; i++)
+        n += lane->conns[i].in_flight > 0 && lane->conns[i].has_batch == with_batch;
+    return n;
+}
+
+// The older one of both queues' heads. Neither kind takes all connections: a batch waits for the
+// one before it, to be the larger; and queries that wait for a lock leave way for batches.
+static struct tw_db_query *next_to_send(struct tw_db_lane *lane)
+{
+    struct tw_db_query *single = first_of(&lane->queue), *gathering = first_of(&lane->gathering);
+    if (gathering && n_busy(lane, true) >= BATCHES_IN_FLIGHT)
+        gathering = NULL;
+    if (single && lane->n_for_batches > 0 &&
+        n_busy(lane, false) >= lane->n_conns - lane->n_for_batches)
+        single = NULL;
+    if (!single || !gathering)
+        return single ? single : gathering;
+    return single->queued_at_us <= gathering->queued_at_us ? single : gathering;
+}
+
+// Hangs those behind `first` to it that one call takes with it, and gives that call's parameters.
+static void batch_gather(struct tw_db_query *first, struct tw_gathered *batch)
+{
+    const h2o_linklist_t *anchor = queue_of(first);
+    const char *roles = tw_statements[first->stmt].gather;
+    struct tw_gather_part parts[TW_BATCH_QUERIES_MAX];
+    struct tw_db_query *last = first;
+    size_t n = 0, n_bytes = 0;
+    int n_rows = 0;
+    for (h2o_linklist_t *link = &first->queue; link != anchor && n < TW_BATCH_QUERIES_MAX;
+         link = link->next) {
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, link);
+        parts[n] = TW_GATHER_PART(query);
+        if (query->stmt != first->stmt || n_rows + query->n_rows > TW_BATCH_ROWS_MAX ||
+            n_bytes + query->n_bytes > TW_BATCH_BYTES_MAX ||
+            !tw_gather_fits(roles, &parts[0], &parts[n]))
+            break;
+        if (query != first)
+            last = last->next = query;
+        n++;
+        n_rows += query->n_rows;
+        n_bytes += query->n_bytes;
+    }
+    last->next = NULL;
+    batch->buffer = batch_buffer;
+    if (n > 1)
+        tw_gather_merge(roles, parts, n, batch);
+}
+
+// Sends the query at the head of a queue and what is gathered with it. False: the connection broke.
+static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct tw_db_query *first)
+{
+    struct tw_worker_page *page = tw_db_page(lane->db);
+    struct tw_gathered gathered;
+    bool is_batch = queue_of(first) == &lane->gathering;
+    first->next = NULL;
+    if (is_batch)
+        batch_gather(first, &gathered);
+    bool is_merged = first->next != NULL;
+    if (!tw_conn_send(conn, first, is_merged ? gathered.values : first->values,
+                      is_merged ? gathered.lengths : first->lengths))
+        return false;
+    conn->has_batch = is_batch;
+    tw_metric_add(page, TW_METRIC_DB_BATCHES, is_batch);
+    for (struct tw_db_query *query = first; query; query = query->next) {
+        tw_lane_unqueue(query);
+        query->state = TW_QUERY_SENT;
+        if (query->attempts++ == 0 && query->first_sent_us == 0)
+            query->first_sent_us = tw_now_us();
+        tw_metric_add(page, TW_METRIC_DB_QUERIES, 1);
+        tw_metric_add(page, TW_METRIC_DB_BATCHED, is_batch);
+    }
+    return true;
+}
+
+void tw_lane_flush(struct tw_db_lane *lane)
+{
+    struct tw_db_conn *conn;
+    struct tw_db_query *query;
+    while ((query = next_to_send(lane)) != NULL && (conn = least_busy(lane)) != NULL) {
+        bool alone = query->alone || tw_statements[query->stmt].is_write; // one write, one fate
+        if (alone && conn->dirty)
+            tw_conn_sync(conn);
+        if (conn->state != TW_CONN_READY || !send_next(lane, conn, query))
+            continue; // that connection is down now
+        if (alone)
+            tw_conn_sync(conn);
+    }
+    for (unsigned i = 0; i < lane->n_conns; i++)
+        if (lane->conns[i].state == TW_CONN_READY && lane->conns[i].dirty)
+            tw_conn_sync(&lane->conns[i]);
+}
