@@ -4,6 +4,7 @@
 #include "gateway/reply.h"
 #include "handlers/handlers.h"
 #include "handlers/money.h"
+#include "handlers/page.h"
 #include "handlers/params.h"
 #include "handlers/schema.h"
 
@@ -110,32 +111,6 @@ static const struct tw_param_spec list_params[PARAM_COUNT] = {
     [PARAM_AFTER] = {"after", TW_UUID_TEXT_LEN},
 };
 
-// Link: <…>; rel="next" (RFC 8288): the request's own query with another `after`.
-static void reply_link_next(struct tw_req *req, const char *after)
-{
-    struct tw_str rest = req->query, parts[] = {TW_STR("<"), req->path, TW_STR("?")};
-    char *p = tw_req_alloc(req, req->path.n + req->query.n + 80);
-    size_t n = 0;
-    for (size_t i = 0; i < TW_COUNT(parts); i++, n += parts[i - 1].n)
-        memcpy(p + n, parts[i].p, parts[i].n);
-    while (rest.n > 0) {
-        const char *end = memchr(rest.p, '&', rest.n);
-        size_t part = end ? (size_t)(end - rest.p) : rest.n;
-        if (part < 6 || memcmp(rest.p, "after=", 6) != 0) {
-            memcpy(p + n, rest.p, part);
-            n += part;
-            p[n++] = '&';
-        }
-        rest.p += part + (end ? 1 : 0);
-        rest.n -= part + (end ? 1 : 0);
-    }
-    memcpy(p + n, "after=", 6);
-    memcpy(p + n + 6, after, TW_UUID_TEXT_LEN);
-    n += 6 + TW_UUID_TEXT_LEN;
-    memcpy(p + n, ">; rel=\"next\"", 13);
-    tw_reply_header(req, TW_STR("link"), (struct tw_str){p, n + 13});
-}
-
 // One row more than the page was asked for: it says whether there is a next page.
 static struct tw_verdict product_list_2_read(struct tw_req *req, const struct tw_db_result *result)
 {
@@ -149,16 +124,9 @@ static struct tw_verdict product_list_2_read(struct tw_req *req, const struct tw
     for (int row = 0; row < n && row < state->limit; row++)
         put_product(req, &json, result->rows, row);
     tw_json_array_end(&json);
-    tw_json_key(&json, TW_STR("next"));
-    if (more) {
-        struct tw_uuid last = tw_row_uuid(result->rows, state->limit - 1, COL_ID);
-        char after[TW_UUID_TEXT_LEN];
-        tw_uuid_format(&last, after);
-        tw_json_str(&json, (struct tw_str){after, sizeof(after)});
-        reply_link_next(req, after);
-    } else {
-        tw_json_null(&json);
-    }
+    struct tw_uuid last = more ? tw_row_uuid(result->rows, state->limit - 1, COL_ID)
+                               : (struct tw_uuid){0};
+    tw_page_next(req, &json, more ? &last : NULL);
     tw_json_object_end(&json);
     return tw_reply_json(req, 200, &json);
 }

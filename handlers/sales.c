@@ -8,6 +8,7 @@
 
 #include "gateway/reply.h"
 #include "handlers/handlers.h"
+#include "handlers/idempotency.h"
 #include "handlers/money.h"
 #include "handlers/params.h"
 #include "handlers/schema.h"
@@ -15,7 +16,6 @@
 
 #define ITEMS_MAX    500
 #define PAYMENTS_MAX 20
-#define KEY_MAX      255
 
 #define DEFAULT_REGISTER "1"
 
@@ -308,34 +308,6 @@ static struct tw_verdict fail_field(struct tw_req *req, struct tw_str pointer, c
     return tw_fail_errors(req, TW_VALIDATION_FAILED, "See errors.", &error, 1);
 }
 
-// The header's value without the quotes that the IETF draft puts around it. Empty when absent.
-static struct tw_str key_of_header(const struct tw_req *req)
-{
-    struct tw_str key = tw_req_header(req, TW_STR("idempotency-key"));
-    if (key.n >= 2 && key.p[0] == '"' && key.p[key.n - 1] == '"')
-        key = (struct tw_str){key.p + 1, key.n - 2};
-    return key;
-}
-
-static bool is_key(struct tw_str key)
-{
-    for (size_t i = 0; i < key.n; i++)
-        if (key.p[i] <= 0x20 || key.p[i] >= 0x7f)
-            return false;
-    return key.n <= KEY_MAX;
-}
-
-// The header's key, else the till's own transactionId as text; empty when there is neither.
-static struct tw_str choose_key(struct tw_req *req, const struct sale *sale)
-{
-    struct tw_str key = key_of_header(req);
-    if (key.n > 0 || !sale->transaction_id.present)
-        return key;
-    char *text = tw_req_alloc(req, TW_UUID_TEXT_LEN);
-    tw_uuid_format(&sale->transaction_id.value, text);
-    return (struct tw_str){text, TW_UUID_TEXT_LEN};
-}
-
 struct tw_verdict tw_sale_create(struct tw_req *req)
 {
     struct sale sale;
@@ -344,16 +316,14 @@ struct tw_verdict tw_sale_create(struct tw_req *req)
         return verdict;
     struct recorded recorded = {
         .sale = &sale,
-        .key = choose_key(req, &sale),
         .store_id = sale.store_id.p ? sale.store_id : req->store,
         .register_id = sale.register_id.p ? sale.register_id : TW_STR(DEFAULT_REGISTER),
         .has_sold_at = sale.timestamp.p != NULL,
     };
-    if (recorded.key.n == 0)
-        return tw_fail(req, TW_IDEMPOTENCY_KEY_MISSING,
-                       "Send an Idempotency-Key header, or a transactionId made by the till.");
-    if (!is_key(recorded.key))
-        return tw_fail(req, TW_BAD_REQUEST, "Idempotency-Key: 1 to 255 visible ASCII characters.");
+    if (!tw_idempotency_key(req, sale.transaction_id.present ? &sale.transaction_id.value : NULL,
+                            "Send an Idempotency-Key header, or a transactionId made by the till.",
+                            &recorded.key, &verdict))
+        return verdict;
     if (recorded.has_sold_at && !tw_time_parse(sale.timestamp, &recorded.sold_at_unix_ms))
         return fail_field(req, TW_STR("/timestamp"), "format", "Must be an ISO 8601 time in UTC.");
     if (!sale.payment_method.p && sale.payments.n == 0)

@@ -148,6 +148,14 @@ static void parse_uuid(struct parser *parser, const json_t *json, struct tw_opti
         out->present = true;
 }
 
+static void parse_bool(struct parser *parser, const json_t *json, struct tw_optional_bool *out)
+{
+    if (json_is_boolean(json))
+        *out = (struct tw_optional_bool){true, json_is_true(json)};
+    else
+        fault(parser, "type", "Must be true or false.");
+}
+
 static void parse_object(struct parser *parser, const struct tw_schema *schema, json_t *json,
                          void *out);
 
@@ -191,6 +199,9 @@ static void parse_value(struct parser *parser, const struct tw_field *field, con
         break;
     case TW_FIELD_UUID:
         parse_uuid(parser, json, out);
+        break;
+    case TW_FIELD_BOOL:
+        parse_bool(parser, json, out);
         break;
     case TW_FIELD_LIST:
         parse_list(parser, field, json, out);
@@ -237,6 +248,8 @@ static void parse_object(struct parser *parser, const struct tw_schema *schema, 
             parse_value(parser, field, value, (char *)out + field->offset);
         else if (field->required)
             fault(parser, "required", "Must be given.");
+        else if (value && field->null_at)
+            memset((char *)out + field->null_at, true, sizeof(bool));
         leave(parser, before);
     }
     refuse_unknown(parser, schema, json);

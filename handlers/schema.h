@@ -20,6 +20,7 @@ enum tw_field_type {
     TW_FIELD_QUANTITY,  // struct tw_number, thousandths
     TW_FIELD_RATE,      // struct tw_number, millionths: 0.2 is 20 %
     TW_FIELD_UUID,      // struct tw_optional_uuid
+    TW_FIELD_BOOL,      // struct tw_optional_bool
     TW_FIELD_LIST,      // struct tw_list of structs; min and max count elements
     TW_FIELD_READ_ONLY, // what our answers contain and a client may send back: not looked at
 };
@@ -32,6 +33,11 @@ struct tw_number {
 struct tw_optional_uuid {
     bool present;
     struct tw_uuid value;
+};
+
+struct tw_optional_bool {
+    bool present;
+    bool value;
 };
 
 struct tw_list {
@@ -48,6 +54,7 @@ struct tw_field {
     bool required;
     int64_t min, max;
     const struct tw_schema *element; // LIST
+    size_t null_at; // offset of a bool that null sets (a merge patch); 0: null is as if left out
 };
 
 struct tw_schema {

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// page: what ends a page of a list: {"items": […], "next": …} and a Link (RFC 8288).
+//
+// A page is read with one row more than it was asked for: that row says whether there is a next.
+// Runs in: worker.
+
+#ifndef TW_PAGE_H
+#define TW_PAGE_H
+
+#include "gateway/json_out.h"
+#include "gateway/request.h"
+
+// Writes the member "next" into the object that is open and adds the Link header: the request's own
+// query with another `after`. `last` is the id of the page's last item; NULL: there is no next
+// page.
+void tw_page_next(struct tw_req *req, struct tw_json *json, const struct tw_uuid *last);
+
+#endif
