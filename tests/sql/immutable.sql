@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- What was sold cannot be changed or removed; its status can follow a refund.
+-- What was sold cannot be changed or removed; its status can follow a refund. Nor can what was done;
+-- and a product goes by deleted_at alone, so that tills hear of it.
 DO $$
 DECLARE
     v_sql text;
@@ -10,7 +11,9 @@ BEGIN
         'UPDATE transactions SET status = ''voided'', receipt_number = 9',
         'UPDATE transaction_items SET name = ''x''', 'DELETE FROM transaction_items',
         'UPDATE payments SET amount_minor = 0', 'DELETE FROM payments',
-        'UPDATE inventory_movements SET quantity_milli = 0', 'DELETE FROM inventory_movements']
+        'UPDATE inventory_movements SET quantity_milli = 0', 'DELETE FROM inventory_movements',
+        'UPDATE audit_log SET actor = ''x''', 'DELETE FROM audit_log', 'TRUNCATE audit_log',
+        'DELETE FROM products', 'TRUNCATE products CASCADE']
     LOOP
         BEGIN
             EXECUTE v_sql;

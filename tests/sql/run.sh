@@ -25,7 +25,7 @@ finish() {
 trap finish EXIT
 
 sql -c "CREATE SCHEMA $schema" || exit 1
-export PGOPTIONS="-c search_path=$schema -c client_min_messages=warning -c jit=off"
+export PGOPTIONS="-c search_path=$schema,public -c client_min_messages=warning -c jit=off"
 for migration in "$db"/migrations/*.sql; do
     sql -1 -f "$migration" || exit 1
 done
