@@ -63,3 +63,28 @@ struct tw_str tw_etag_of_gzip(struct tw_str etag, char *out)
     memcpy(out + etag.n - 1, suffix.p, suffix.n);
     return (struct tw_str){out, etag.n - 1 + suffix.n};
 }
+
+// The number in a tag, without the quotes and without what a coding adds. One spelling for each.
+static bool version_of(struct tw_str tag, int64_t *version)
+{
+    const struct tw_str suffix = TW_STR(TW_ETAG_GZIP);
+    struct tw_str text = {tag.p + 1, tag.n - 2};
+    if (text.n > suffix.n && memcmp(text.p + text.n - suffix.n, suffix.p, suffix.n) == 0)
+        text.n -= suffix.n;
+    return tw_str_to_i64(text, 1, INT64_MAX, version);
+}
+
+size_t tw_etag_versions(struct tw_str header, int64_t *versions, size_t cap)
+{
+    size_t n = 0;
+    bool weak;
+    struct tw_str rest = header, tag;
+    if (is_any(header) && cap > 0) {
+        versions[0] = TW_VERSION_ANY;
+        return 1;
+    }
+    while (n < cap && next_tag(&rest, &tag, &weak))
+        if (!weak && version_of(tag, &versions[n]))
+            n++;
+    return n;
+}

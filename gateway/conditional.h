@@ -23,4 +23,10 @@ TW_MUST_USE bool tw_etag_none_match(struct tw_str header, struct tw_str etag, bo
 // Writes the tag of the gzip coding; `out` has room for etag.n + sizeof(TW_ETAG_GZIP).
 struct tw_str tw_etag_of_gzip(struct tw_str etag, char *out);
 
+// What If-Match names, for a resource whose tag is its version's number: 7 for "7", and for the
+// "7-gzip" of its coding. Compared strongly: a weak tag names nothing, nor does one that is no
+// number. TW_VERSION_ANY for "*". Writes at most `cap` of them and returns how many.
+#define TW_VERSION_ANY (-1)
+size_t tw_etag_versions(struct tw_str header, int64_t *versions, size_t cap);
+
 #endif

@@ -246,7 +246,7 @@ static void parse_object(struct parser *parser, const struct tw_schema *schema, 
         size_t before = enter(parser, field->name);
         if (value && !json_is_null(value))
             parse_value(parser, field, value, (char *)out + field->offset);
-        else if (field->required)
+        else if (field->required || (value && field->not_null))
             fault(parser, "required", "Must be given.");
         else if (value && field->null_at)
             memset((char *)out + field->null_at, true, sizeof(bool));
@@ -278,32 +278,87 @@ static struct tw_verdict fail_malformed(struct tw_req *req, const json_error_t *
     return tw_fail(req, TW_MALFORMED_JSON, detail);
 }
 
-bool tw_body_parse(struct tw_req *req, const struct tw_schema *schema, void *out,
-                   struct tw_verdict *verdict)
+// The body as a tree, or NULL: the request has been answered.
+static json_t *load(struct tw_req *req, struct tw_verdict *verdict)
 {
     size_t at;
     json_error_t error;
     enum tw_json_fault fault = tw_json_text_scan(req->body, &at);
     if (fault == TW_JSON_TOO_DEEP) { // the parser's own limit is 2048
         *verdict = tw_fail(req, TW_MALFORMED_JSON, "The body is nested too deeply.");
-        return false;
+        return NULL;
     }
     json_t *json = json_loadb(req->body.p ? req->body.p : "", req->body.n, JSON_REJECT_DUPLICATES,
                               &error);
     if (!json || fault == TW_JSON_MINUS_ZERO) {
         *verdict = json ? fail_number(req, at) : fail_malformed(req, &error);
         json_decref(json);
-        return false;
+        return NULL;
     }
+    return json;
+}
+
+static struct parser *parser_new(struct tw_req *req)
+{
     struct parser *parser = tw_req_alloc(req, sizeof(*parser));
     parser->req = req;
     parser->n_errors = 0;
     parser->pointer_n = 0;
-    parse_object(parser, schema, json, out);
-    json_decref(json);
+    return parser;
+}
+
+static bool judge(struct tw_req *req, const struct parser *parser, struct tw_verdict *verdict)
+{
     if (parser->n_errors == 0)
         return true;
     *verdict = tw_fail_errors(req, TW_VALIDATION_FAILED, "See errors.", parser->errors,
                               parser->n_errors);
     return false;
+}
+
+bool tw_body_parse(struct tw_req *req, const struct tw_schema *schema, void *out,
+                   struct tw_verdict *verdict)
+{
+    json_t *json = load(req, verdict);
+    if (!json)
+        return false;
+    struct parser *parser = parser_new(req);
+    parse_object(parser, schema, json, out);
+    json_decref(json);
+    return judge(req, parser, verdict);
+}
+
+static struct tw_parsed parse_element(struct parser *parser, const struct tw_schema *schema,
+                                      json_t *json)
+{
+    struct tw_parsed parsed = {.value = tw_req_alloc(parser->req, schema->size)};
+    parser->n_errors = 0;
+    parse_object(parser, schema, json, parsed.value);
+    if (parser->n_errors > 0) {
+        size_t bytes = parser->n_errors * sizeof(parser->errors[0]);
+        parsed.errors = memcpy(tw_req_alloc(parser->req, bytes), parser->errors, bytes);
+        parsed.n_errors = parser->n_errors;
+    }
+    return parsed;
+}
+
+bool tw_body_parse_each(struct tw_req *req, const struct tw_schema *schema, size_t max,
+                        struct tw_parsed **out, size_t *n, struct tw_verdict *verdict)
+{
+    json_t *json = load(req, verdict);
+    if (!json)
+        return false;
+    struct parser *parser = parser_new(req);
+    *n = json_array_size(json);
+    if (!json_is_array(json))
+        fault(parser, "type", "Must be an array.");
+    else if (*n < 1 || *n > max)
+        fault(parser, "length", "Must have 1 to %zu elements.", max);
+    bool is_good = judge(req, parser, verdict);
+    if (is_good)
+        *out = tw_req_alloc(req, *n * sizeof(**out));
+    for (size_t i = 0; is_good && i < *n; i++)
+        (*out)[i] = parse_element(parser, schema, json_array_get(json, i));
+    json_decref(json);
+    return is_good;
 }

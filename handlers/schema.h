@@ -55,6 +55,7 @@ struct tw_field {
     int64_t min, max;
     const struct tw_schema *element; // LIST
     size_t null_at; // offset of a bool that null sets (a merge patch); 0: null is as if left out
+    bool not_null;  // it may be left out, but null is a fault (a merge patch)
 };
 
 struct tw_schema {
@@ -67,5 +68,17 @@ struct tw_schema {
 // live in the request's pool. False: the request has been answered, and `*verdict` is the proof.
 TW_MUST_USE bool tw_body_parse(struct tw_req *req, const struct tw_schema *schema, void *out,
                                struct tw_verdict *verdict);
+
+// One element of a body that is an array. n_errors > 0: `value` is not to be used.
+struct tw_parsed {
+    void *value; // schema->size bytes
+    const struct tw_problem_error *errors;
+    size_t n_errors;
+};
+
+// The same for an array of 1 to `max` objects, each judged on its own: the faults of one are no
+// fault of the others. Their pointers begin at the element, as if it had been sent alone.
+TW_MUST_USE bool tw_body_parse_each(struct tw_req *req, const struct tw_schema *schema, size_t max,
+                                    struct tw_parsed **out, size_t *n, struct tw_verdict *verdict);
 
 #endif

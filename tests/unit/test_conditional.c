@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -73,12 +74,55 @@ static void test_gzip(void **state)
     assert_true(tw_str_eq(tw_etag_of_gzip(TW_STR("\"7\""), text), TW_STR("\"7-gzip\"")));
 }
 
+// If-Match compares strongly, and 007 is not 7.
+static void test_versions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header, *versions;
+    } cases[] = {
+        {NULL, ""},
+        {"", ""},
+        {"*", "-1 "},
+        {" *", "-1 "},
+        {"\"7\"", "7 "},
+        {"\"7-gzip\"", "7 "},
+        {"\"1\",\"2\" , \"3\"", "1 2 3 "},
+        {"W/\"7\"", ""},
+        {"W/\"7\", \"8\"", "8 "},
+        {"\"x\", \"9\"", "9 "},
+        {"7", ""},
+        {"\"07\"", ""},
+        {"\"0\"", ""},
+        {"\"-1\"", ""},
+        {"\"+1\"", ""},
+        {"\" 7\"", ""},
+        {"\"\"", ""},
+        {"\"-gzip\"", ""},
+        {"\"7-gzip-gzip\"", ""},
+        {"\"9223372036854775807\"", "9223372036854775807 "},
+        {"\"9223372036854775808\"", ""},
+        {"\"1\", \"2\", \"3\", \"4\", \"5\"", "1 2 3 4 "},
+        {"\"7", ""},
+    };
+    for (size_t i = 0; i < TW_COUNT(cases); i++) {
+        int64_t versions[4];
+        char text[128] = "";
+        size_t n = tw_etag_versions(tw_str_of(cases[i].header), versions, 4);
+        for (size_t j = 0, at = 0; j < n; j++)
+            at += (size_t)snprintf(text + at, sizeof text - at, "%lld ", (long long)versions[j]);
+        assert_string_equal(text, cases[i].versions);
+    }
+    assert_int_equal(tw_etag_versions(TW_STR("*"), NULL, 0), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matches),
         cmocka_unit_test(test_does_not_match),
         cmocka_unit_test(test_gzip),
+        cmocka_unit_test(test_versions),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

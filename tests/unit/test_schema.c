@@ -25,7 +25,8 @@ static const struct tw_field line_fields[] = {
      .type = TW_FIELD_QUANTITY,
      .offset = offsetof(struct line, quantity),
      .min = 1,
-     .max = 1000000},
+     .max = 1000000,
+     .not_null = true},
 };
 static const struct tw_schema line_schema = {line_fields, TW_COUNT(line_fields),
                                              sizeof(struct line)};
@@ -150,6 +151,9 @@ static void test_null(void **state)
     assert_true(!order.key_is_null && order.key.n == 1 && order.parked.value);
     parse_ok("{\"name\":\"x\",\"parked\":false}");
     assert_true(order.parked.present && !order.parked.value);
+    assert_fault("{\"name\":\"x\",\"lines\":[{\"id\":\"017f22e2-79b0-7cc3-98c4-dc0c0c073990\","
+                 "\"quantity\":null}]}",
+                 "/lines/0/quantity", "required");
     assert_fault("{\"name\":\"x\",\"parked\":1}", "/parked", "type");
     assert_fault("{\"name\":\"x\",\"parked\":\"true\"}", "/parked", "type");
 }
@@ -346,6 +350,46 @@ static void test_long_names(void **state)
         }
 }
 
+// An element's faults are its own, and their pointers begin at it.
+static void test_each(void **state)
+{
+    (void)state;
+    struct tw_parsed *parsed;
+    struct tw_verdict verdict;
+    size_t n;
+    req_begin();
+    req.body = TW_STR(
+        "[{\"name\":\"a\"},{\"total\":\"x\",\"q\":1},7,null,{\"name\":\"b\",\"lines\":[{}]},"
+        "{\"name\":\"c\",\"total\":1.5}]");
+    assert_true(tw_body_parse_each(&req, &order_schema, 6, &parsed, &n, &verdict));
+    assert_int_equal(n, 6);
+    static const size_t faults[] = {0, 3, 1, 1, 1, 0};
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(parsed[i].n_errors, faults[i]);
+    kit_assert_str(((struct order *)parsed[0].value)->name, "a");
+    kit_assert_str(parsed[1].errors[0].pointer, "/name");
+    kit_assert_str(parsed[1].errors[1].pointer, "/total");
+    kit_assert_str(parsed[1].errors[2].pointer, "/q");
+    kit_assert_str(parsed[2].errors[0].pointer, "");
+    assert_string_equal(parsed[3].errors[0].code, "type");
+    kit_assert_str(parsed[4].errors[0].pointer, "/lines/0/id");
+    assert_int_equal(((struct order *)parsed[5].value)->total.value, 150);
+
+    static const struct {
+        const char *body, *code; // NULL: not JSON
+    } refused[] = {
+        {"{}", "type"}, {"[]", "length"}, {"[1,2,3]", "length"}, {"[{}", NULL}, {"[-0]", "range"}};
+    for (size_t i = 0; i < TW_COUNT(refused); i++) {
+        req_begin();
+        req.body = tw_str_of(refused[i].body);
+        assert_false(tw_body_parse_each(&req, &order_schema, 2, &parsed, &n, &verdict));
+        assert_int_equal(answer.n, 1);
+        assert_int_equal(answer.status, refused[i].code ? TW_VALIDATION_FAILED : TW_MALFORMED_JSON);
+        if (refused[i].code)
+            assert_string_equal(answer.errors[0].code, refused[i].code);
+    }
+}
+
 // Random changes to a good body: an answer or a parsed struct, never anything else.
 static void test_mutations(void **state)
 {
@@ -381,6 +425,7 @@ int main(void)
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_bombs_are_cheap),
         cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_each),
         cmocka_unit_test_teardown(test_mutations, req_end),
     };
     return cmocka_run_group_tests_name("schema", tests, NULL, req_end);
