@@ -63,20 +63,34 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 # The server package would start a cluster on port 5432 that nobody asked for. A drop-in says no
-# for as long as this installation lasts; whoever installs PostgreSQL later gets the usual one.
+# for as long as this installation lasts; whoever installs PostgreSQL later gets the usual one. So it
+# is with the service of pgbouncer on port 6432, of which we want the program.
 drop_in_dir=/etc/postgresql-common/createcluster.d
 drop_in=$drop_in_dir/zz-tillway.conf
-remove_drop_in() {
-    "${as_root[@]}" rm -f -- "$drop_in"
-    "${as_root[@]}" rmdir --ignore-fail-on-non-empty -- "$drop_in_dir" || true
+policy=/usr/sbin/policy-rc.d
+our_policy=
+undo() {
+    "${as_root[@]}" rm -f -- "$drop_in" ${our_policy:+"$our_policy"}
+    "${as_root[@]}" rmdir --ignore-fail-on-non-empty -- "$drop_in_dir" 2>/dev/null || true
 }
+trap undo EXIT
 
 printf 'tillway: installing %d Debian %s: %s\n' "$count" "$noun" "${missing[*]}" >&2
 case " ${missing[*]} " in
 *" postgresql-15 "*)
-    trap remove_drop_in EXIT
     "${as_root[@]}" mkdir -p -- "$drop_in_dir"
     echo 'create_main_cluster = false' | "${as_root[@]}" tee -- "$drop_in" >/dev/null
+    ;;
+esac
+case " ${missing[*]} " in
+*" pgbouncer "*)
+    if [ ! -e "$policy" ]; then # else the machine has its own rule for services
+        our_policy=$policy
+        # shellcheck disable=SC2016
+        printf '%s\n' '#!/bin/sh' 'case "$*" in *pgbouncer*) exit 101 ;; esac' |
+            "${as_root[@]}" tee -- "$policy" >/dev/null
+        "${as_root[@]}" chmod 755 -- "$policy"
+    fi
     ;;
 esac
 

@@ -19,8 +19,9 @@ static const char *const lane_names[] = {"fast", "write", "slow"};
 bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db, enum tw_lane lane, unsigned depth)
 {
     *conn = (struct tw_db_conn){.db = db, .lane = lane, .depth = depth, .pg_fd = -1};
-    // Each query may have a sync of its own; preparing sends every statement and one sync.
-    conn->entries_cap = 2 * depth + TW_STMT_COUNT + 2;
+    // Each query may have a set-up and a sync of its own; preparing sends every statement and one
+    // sync.
+    conn->entries_cap = 3 * depth + TW_STMT_COUNT + 2;
     conn->entries = calloc(conn->entries_cap, sizeof(conn->entries[0]));
     conn->backoff_ms = tw_db_config(db)->db_backoff_min_ms;
     return conn->entries != NULL;
@@ -32,6 +33,8 @@ static void close_pg(struct tw_db_conn *conn)
         h2o_socket_close(conn->sock);
     if (conn->pg)
         PQfinish(conn->pg);
+    PQclear(conn->uncommitted_result);
+    conn->uncommitted_result = NULL;
     conn->sock = NULL;
     conn->pg = NULL;
     conn->pg_fd = -1;
@@ -68,7 +71,7 @@ static struct tw_conn_entry *entry_first(struct tw_db_conn *conn)
 
 static void entry_pop(struct tw_db_conn *conn)
 {
-    if (conn->entries[conn->entries_head].kind == TW_ENTRY_QUERY)
+    if (conn->entries[conn->entries_head].kind == TW_ENTRY_QUERY && !conn->uncommitted)
         conn->in_flight--;
     conn->entries_head = (conn->entries_head + 1) % conn->entries_cap;
     conn->entries_n--;
@@ -132,6 +135,8 @@ void tw_conn_break(struct tw_db_conn *conn, const char *why)
         if (conn->entries[last].query)
             give_back(conn->entries[last].query, TW_RETURNED_UNKNOWN);
     }
+    give_back(conn->uncommitted, TW_RETURNED_UNKNOWN);
+    conn->uncommitted = NULL;
     conn->in_flight = 0;
 }
 
@@ -169,6 +174,16 @@ static const char *field_of(const PGresult *pg_result, int field)
     return text ? text : "";
 }
 
+// The server, or a pooler before it, ends the connection: whatever the reason, what it was doing is
+// not known. PostgreSQL may translate the severity that poolers send alone.
+static bool is_fatal(const PGresult *pg_result)
+{
+    const char *severity = field_of(pg_result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity[0] == '\0')
+        severity = field_of(pg_result, PG_DIAG_SEVERITY);
+    return strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0;
+}
+
 static enum consequence judge_error(const struct tw_db_query *query, const PGresult *pg_result,
                                     struct tw_db_result *result)
 {
@@ -181,7 +196,7 @@ static enum consequence judge_error(const struct tw_db_query *query, const PGres
             return errors[i].consequence;
         }
     }
-    if (state[0] == '\0') // libpq's own: the connection is lost
+    if (state[0] == '\0' || is_fatal(pg_result)) // no state: libpq's own, the connection is lost
         return OUTCOME_UNKNOWN;
     if (query->next) // the culprit will say it when it is alone
         return ANSWER;
@@ -267,7 +282,12 @@ static bool take_query_result(struct tw_db_conn *conn, struct tw_conn_entry *ent
     switch (PQresultStatus(pg_result)) {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
-        take_rows(query, pg_result);
+        if (tw_statements[query->stmt].is_write) {
+            conn->uncommitted = query;
+            conn->uncommitted_result = pg_result;
+        } else {
+            take_rows(query, pg_result);
+        }
         return true;
     case PGRES_PIPELINE_ABORTED:
         give_back(query, TW_RETURNED_ABORTED);
@@ -277,14 +297,40 @@ static bool take_query_result(struct tw_db_conn *conn, struct tw_conn_entry *ent
     }
 }
 
-static bool prepare_succeeded(struct tw_db_conn *conn, const PGresult *pg_result)
+static bool setup_succeeded(struct tw_db_conn *conn, const PGresult *pg_result)
 {
     ExecStatusType status = PQresultStatus(pg_result);
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK)
         return true;
-    tw_log(TW_LEVEL_ERROR, "db_prepare_failed", "lane %s: %s (run `tillway migrate`?)",
-           lane_names[conn->lane], field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY));
+    if (is_fatal(pg_result))
+        return false;
+    const char *state = field_of(pg_result, PG_DIAG_SQLSTATE);
+    const char *advice = strcmp(state, "42P05") == 0 ? "a pooler needs db.prepare: false"
+                                                     : "run `tillway migrate`?";
+    tw_log(TW_LEVEL_ERROR, "db_prepare_failed", "lane %s: %s (%s)", lane_names[conn->lane],
+           field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY), advice);
     return false;
+}
+
+// A sync's end, or the error of its commit. False when the connection is of no more use.
+static bool take_sync_result(struct tw_db_conn *conn, const PGresult *pg_result)
+{
+    struct tw_db_query *batch = conn->uncommitted;
+    PGresult *batch_result = conn->uncommitted_result;
+    bool is_end = PQresultStatus(pg_result) == PGRES_PIPELINE_SYNC;
+    if (is_end)
+        entry_pop(conn);
+    if (!batch)
+        return is_end;
+    conn->uncommitted = NULL;
+    conn->uncommitted_result = NULL;
+    conn->in_flight--;
+    if (is_end)
+        take_rows(batch, batch_result);
+    else
+        (void)take_error(conn, batch, pg_result);
+    PQclear(batch_result);
+    return is_end;
 }
 
 // The result belongs to the entry at the head; NULL ends that entry. False: break the connection.
@@ -299,14 +345,10 @@ static bool take_result(struct tw_db_conn *conn, PGresult *pg_result)
         entry_pop(conn);
         return true;
     }
-    if (entry->kind == TW_ENTRY_SYNC) {
-        if (PQresultStatus(pg_result) != PGRES_PIPELINE_SYNC)
-            return false;
-        entry_pop(conn);
-        return true;
-    }
-    if (entry->kind == TW_ENTRY_PREPARE)
-        return prepare_succeeded(conn, pg_result);
+    if (entry->kind == TW_ENTRY_SYNC)
+        return take_sync_result(conn, pg_result);
+    if (entry->kind == TW_ENTRY_SETUP)
+        return setup_succeeded(conn, pg_result);
     return take_query_result(conn, entry, pg_result);
 }
 
@@ -315,7 +357,8 @@ static void take_results(struct tw_db_conn *conn)
     while (conn->entries_n > 0 && !PQisBusy(conn->pg)) {
         PGresult *pg_result = PQgetResult(conn->pg);
         bool ok = take_result(conn, pg_result);
-        PQclear(pg_result);
+        if (pg_result != conn->uncommitted_result) // that one is kept
+            PQclear(pg_result);
         if (!ok) {
             tw_conn_break(conn, "closed");
             return;
@@ -386,7 +429,8 @@ static void drop_notice(void *arg, const char *message)
     (void)message; // notices are for people at a prompt
 }
 
-static bool send_preparation(struct tw_db_conn *conn)
+// What holds for the lane's statements: for the session, or for the transaction that has begun.
+static bool send_settings(struct tw_db_conn *conn)
 {
     const struct tw_config *config = tw_db_config(conn->db);
     uint64_t timeouts_ms[] = {config->db_fast_timeout_ms, config->db_write_timeout_ms,
@@ -396,17 +440,27 @@ static bool send_preparation(struct tw_db_conn *conn)
     char timeout[32], lock_timeout[32];
     (void)snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)timeout_ms);
     (void)snprintf(lock_timeout, sizeof(lock_timeout), "%llums", (unsigned long long)lock_ms);
-    const char *values[] = {timeout, lock_timeout};
-    if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_SESSION_SETUP].sql, 2, NULL, values,
+    const char *values[] = {timeout, lock_timeout, config->db_prepare ? "false" : "true"};
+    if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_SESSION_SETUP].sql, 3, NULL, values,
                            NULL, NULL, 0))
         return false;
-    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_PREPARE});
+    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_SETUP});
+    return true;
+}
+
+// Where nothing is to be prepared, each statement is parsed without a name: it fits the schema.
+static bool send_preparation(struct tw_db_conn *conn)
+{
+    bool prepare = tw_db_config(conn->db)->db_prepare;
+    if (!send_settings(conn))
+        return false;
     for (int i = 0; i < TW_STMT_COUNT; i++) {
-        if (tw_statements[i].lane != conn->lane)
+        const struct tw_statement *stmt = &tw_statements[i];
+        if (stmt->lane != conn->lane)
             continue;
-        if (!PQsendPrepare(conn->pg, tw_statements[i].name, tw_statements[i].sql, 0, NULL))
+        if (!PQsendPrepare(conn->pg, prepare ? stmt->name : "", stmt->sql, 0, NULL))
             return false;
-        entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_PREPARE});
+        entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_SETUP});
     }
     if (!PQpipelineSync(conn->pg))
         return false;
@@ -504,14 +558,25 @@ void tw_conn_start(struct tw_db_conn *conn)
     h2o_socket_notify_write(conn->sock, on_connect_event);
 }
 
-bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch, const char *const *values,
-                  const int *lengths)
+static bool send_query(struct tw_db_conn *conn, const struct tw_db_query *query,
+                       const char *const *values, const int *lengths)
 {
     static const int binary[TW_PARAMS_MAX] = {
         [0 ... TW_PARAMS_MAX - 1] = 1,
     };
-    if (!PQsendQueryPrepared(conn->pg, tw_statements[batch->stmt].name, batch->n_params, values,
-                             lengths, binary, 1)) {
+    const struct tw_statement *stmt = &tw_statements[query->stmt];
+    if (tw_db_config(conn->db)->db_prepare)
+        return PQsendQueryPrepared(conn->pg, stmt->name, query->n_params, values, lengths, binary,
+                                   1);
+    return (conn->dirty || send_settings(conn)) &&
+           PQsendQueryParams(conn->pg, stmt->sql, query->n_params, NULL, values, lengths, binary,
+                             1);
+}
+
+bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch, const char *const *values,
+                  const int *lengths)
+{
+    if (!send_query(conn, batch, values, lengths)) {
         tw_conn_break(conn, "cannot send");
         return false;
     }

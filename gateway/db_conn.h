@@ -2,7 +2,9 @@
 // db_conn: one PostgreSQL connection in pipeline mode. Private to db.c, which owns the queues.
 //
 // Life: DOWN (waits for its next try) -> CONNECTING -> PREPARING (session set-up and the lane's
-// statements under one sync) -> READY -> DOWN. What was sent stands in a FIFO of explicit QUERY and
+// statements under one sync) -> READY -> DOWN. With db.prepare: false each sync may meet another
+// server connection of a pooler: nothing is prepared, and the set-up comes before each sync's
+// queries, for their transaction only. What was sent stands in a FIFO of explicit QUERY and
 // SYNC entries, because PQgetResult's NULLs cannot be counted safely once a pipeline aborts.
 // Callbacks into db.c: tw_db_query_answered, tw_db_query_returned,
 // tw_db_lane_is_stale, tw_db_conn_changed.
@@ -47,7 +49,7 @@ struct tw_db_query {
 };
 
 struct tw_conn_entry {
-    enum { TW_ENTRY_QUERY, TW_ENTRY_PREPARE, TW_ENTRY_SYNC } kind;
+    enum { TW_ENTRY_QUERY, TW_ENTRY_SETUP, TW_ENTRY_SYNC } kind;
     struct tw_db_query *query; // QUERY: first of its batch; NULL once answered or given back
 };
 
@@ -60,8 +62,12 @@ struct tw_db_conn {
     int pg_fd;          // the PQsocket that `sock` is for
     unsigned depth;     // queries in flight at most
     unsigned in_flight;
-    bool dirty;                // queries were sent since the last sync
-    bool has_batch;            // what was sent last may have been gathered
+    bool dirty;     // queries were sent since the last sync
+    bool has_batch; // what was sent last may have been gathered
+    // A write, or a batch, that has run: in a pipeline PostgreSQL commits at the sync, so only that
+    // makes this result an answer. NULL: none.
+    struct tw_db_query *uncommitted;
+    PGresult *uncommitted_result;
     bool stale;                // its prepared statements are: replaced as soon as it is idle
     uint64_t state_since_us;   // CONNECTING, PREPARING: for the connect timeout
     uint64_t last_progress_us; // last answer, or the first query sent after an idle time

@@ -12,9 +12,11 @@ import uuid
 import httpx
 import pytest
 
-from kit.clients import LOST, Api, Connection, assert_problem, at_once
-from kit.processes import descriptors, eventually, patient, scaled
+from kit.clients import Api, Connection, assert_problem, at_once
+from kit.invariants import Invariants
+from kit.processes import eventually, patient, scaled
 from kit.proxy import Proxy
+from kit.till import Reader, Till
 from test_sales import lock_stock
 
 pytestmark = pytest.mark.heavy
@@ -25,87 +27,21 @@ NOBODY_WAITS_S = 2.5  # http.deadline and half a second
 # ---- restart --------------------------------------------------------------------------------------
 
 
-class Till(threading.Thread):
-    """Sells one basket after the other until told to stop. Each sale is repeated under its key until
-    it has an answer that is not 503 or 504; `acknowledged` are the ids it was told."""
-
-    def __init__(self, gateway, token, body):
-        super().__init__(daemon=True)
-        self._connection = Connection(gateway, token)
-        self._body = body
-        self.stopping = threading.Event()
-        self.acknowledged, self.wrong, self.unavailable, self.lost = [], [], 0, 0
-        self.slowest_s = 0
-
-    def run(self):
-        while not self.stopping.is_set():
-            self._sell(str(uuid.uuid4()))
-        self._connection.close()
-
-    def _sell(self, key):
-        while True:
-            began = time.monotonic()
-            try:
-                status, headers, text = self._connection.request("POST", "/v1/transactions",
-                                                                 self._body, key)
-            except LOST:
-                self.lost += 1
-                continue
-            finally:
-                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
-            if status == 201:
-                self.acknowledged.append(json.loads(text)["transactionId"])
-                return
-            if status not in (503, 504) or "Retry-After" not in headers:
-                self.wrong.append((status, text))
-                return
-            self.unavailable += 1
-            self.stopping.wait(0.05)  # instead of the second that Retry-After asks for
-
-
-class Reader(threading.Thread):
-    """Reads one product: 200 with the right bytes, or 503."""
-
-    def __init__(self, gateway, token, product_id):
-        super().__init__(daemon=True)
-        self._connection = Connection(gateway, token)
-        self._path = "/v1/products/" + product_id
-        self.stopping = threading.Event()
-        self.wanted = self._connection.request("GET", self._path)[2]
-        self.read, self.unavailable, self.slowest_s, self.wrong = 0, 0, 0, []
-
-    def run(self):
-        while not self.stopping.is_set():
-            began = time.monotonic()
-            status, _, text = self._connection.request("GET", self._path)
-            self.slowest_s = max(self.slowest_s, time.monotonic() - began)
-            if status == 200 and text == self.wanted:
-                self.read += 1
-            elif status == 503:
-                self.unavailable += 1
-                self.stopping.wait(0.02)
-            else:
-                self.wrong.append((status, text))
-        self._connection.close()
-
-
 def test_postgresql_restarts_under_load(start, shop, postgres, database):
     """D1 and Show 3: pg_ctl restart -m immediate, twice. /readyz turns 503 and then 200 by itself; no
     acknowledged sale is lost or doubled; a read is right or 503; nobody waits past the deadline."""
     gateway = start()
+    invariants = Invariants(gateway, database)
     bread, token = shop.product(stock=100000), shop.token()
     body = json.dumps(shop.basket(bread)).encode()
     tills = [Till(gateway, token, body) for _ in range(6)]
     readers = [Reader(gateway, token, bread) for _ in range(3)]
-    workers = gateway.workers()
-    fds = {pid: descriptors(pid) for pid in workers.values()}
     threads = [*tills, *readers]
     for thread in threads:
         thread.start()
     try:
         for _ in range(2):
-            sold = sum(len(till.acknowledged) for till in tills)
-            eventually(lambda: sum(len(till.acknowledged) for till in tills) > sold + scaled(200), 20)
+            Till.wait_for_more(tills, scaled(200))
             unready = len(gateway.events("unready"))
             was_down = threading.Event()
             watch = threading.Thread(target=watch_readyz, args=(gateway, was_down))
@@ -114,32 +50,14 @@ def test_postgresql_restarts_under_load(start, shop, postgres, database):
             watch.join(30)
             eventually(gateway.is_ready, 5, what="/readyz is 200 within 5 s of the fault's end")
             assert was_down.is_set(), "/readyz has been 503 (%d)" % unready
-        sold = sum(len(till.acknowledged) for till in tills)
-        eventually(lambda: sum(len(till.acknowledged) for till in tills) > sold + scaled(100), 20,
-                   what="selling goes on")
+        Till.wait_for_more(tills, scaled(100))
     finally:
-        for thread in threads:
-            thread.stopping.set()
-        for thread in threads:
-            thread.join(30)
-    assert not any(thread.is_alive() for thread in threads), "a client hangs"
-    assert [wrong for thread in threads for wrong in thread.wrong] == []
-    assert sum(till.lost for till in tills) == 0, "the gateway keeps its clients' connections"
+        Till.stop_all(threads)
+    invariants.hold()
+    assert [wrong for reader in readers for wrong in reader.wrong] == []
+    Till.judge(tills, shop, database, bread, 100000)
     slowest = max(thread.slowest_s for thread in threads)
     assert slowest < patient(NOBODY_WAITS_S), "%.2f s" % slowest
-
-    acknowledged = [sale for till in tills for sale in till.acknowledged]
-    recorded = {str(row[0]) for row in database.rows(
-        "SELECT transaction_id FROM transactions WHERE store_id = %s", shop.store)}
-    assert len(set(acknowledged)) == len(acknowledged), "two keys share a sale"
-    assert set(acknowledged) == recorded, "lost: %s; never acknowledged: %s" % (
-        set(acknowledged) - recorded, recorded - set(acknowledged))
-    assert shop.stock(bread) == 100000 - len(acknowledged)
-    assert database.value("SELECT count(*) FROM idempotency_keys k JOIN transactions t"
-                          " USING (transaction_id) WHERE store_id = %s", shop.store) == len(recorded)
-    assert gateway.workers() == workers
-    eventually(lambda: all(abs(descriptors(pid) - n) <= 10 for pid, n in fds.items()),
-               what="no descriptor has leaked")
 
 
 def watch_readyz(gateway, was_down):
