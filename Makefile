@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2)
 
-.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o tls-audit clean
+.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o tls-audit chaos clean
 .DEFAULT_GOAL := build
 
 build:
@@ -67,6 +67,11 @@ fuzz:
 conformance: build build/tillway-issuer
 	@dev/install.sh run test
 	@tests/run.sh conformance
+
+# The connection to PostgreSQL ends after every single byte of requests and answers. Minutes.
+chaos: build build/tillway-issuer
+	@dev/install.sh run test
+	@TILLWAY_CHAOS=every tests/run.sh e2e -k 'test_chaos or test_pooler or test_commit'
 
 prove-h2o:
 	@dev/install.sh build test
