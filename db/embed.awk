@@ -6,7 +6,8 @@
 #   fleet-script-c the one script of gateway/fleet.lua
 # A write may say how queries of one moment share a call (gateway/db_gather.h):
 #   -- gather: rows $1..$4; index $5 of $6..$7; shared $8
-# Comments stay out of a statement's text and stay in a migration's.
+# Comments stay out of a statement's text and stay in a migration's. A statement's text begins with
+# its name, for whoever looks into pg_stat_activity or pg_stat_statements.
 
 function c_string(line) {
     gsub(/\\/, "&&", line)
@@ -61,7 +62,7 @@ function finish() {
     if (mode == "statements-h")
         map = map "    XX(" toupper(name) ", " toupper(lane) ", " toupper(kind) ") \\\n"
     else if (mode == "statements-c")
-        rows = rows "    {\"" name "\", TW_LANE_" toupper(lane) ", " (kind == "write" ? "true" : "false") ", " params ", " (gather == "" ? "NULL" : gather_roles(gather)) ",\n" text "    },\n"
+        rows = rows "    {\"" name "\", TW_LANE_" toupper(lane) ", " (kind == "write" ? "true" : "false") ", " params ", " (gather == "" ? "NULL" : gather_roles(gather)) ",\n    \"/* tillway:" name " */ \"\n" text "    },\n"
     else if (mode == "fleet-script-c")
         rows = text
     else

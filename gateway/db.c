@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "gateway/db_account.h"
 #include "gateway/db_gather.h"
 #include "gateway/db_lane.h"
 
@@ -138,7 +139,7 @@ static void answer_status(struct tw_db_query *query, enum tw_status status)
     answer(query, &result);
 }
 
-static void refuse_queued(struct tw_db_query *query, enum tw_status status)
+void tw_db_query_refused(struct tw_db_query *query, enum tw_status status)
 {
     tw_lane_unqueue(query);
     tw_metric_add(query->db->page, TW_METRIC_DB_REFUSED, 1);
@@ -149,7 +150,7 @@ static void refuse_queued(struct tw_db_query *query, enum tw_status status)
 static struct tw_db_query *query_new(struct tw_db *db, const struct tw_db_call *call)
 {
     const struct tw_params *params = call->params;
-    struct tw_db_query *query = malloc(sizeof(*query) + params->used);
+    struct tw_db_query *query = malloc(sizeof(*query) + params->used + call->request_id.n);
     if (!query)
         return NULL;
     memset(query, 0, offsetof(struct tw_db_query, n_params));
@@ -158,9 +159,13 @@ static struct tw_db_query *query_new(struct tw_db *db, const struct tw_db_call *
     query->deadline_us = call->deadline_us;
     query->callback = call->callback;
     query->owner = call->owner;
+    query->has_left = call->has_left;
     query->n_params = (int)params->n;
     query->n_bytes = params->used;
     memcpy(query->bytes, params->bytes, params->used);
+    query->request_id = (struct tw_str){query->bytes + params->used, call->request_id.n};
+    if (call->request_id.n > 0)
+        memcpy(query->bytes + params->used, call->request_id.p, call->request_id.n);
     for (unsigned i = 0; i < params->n; i++) {
         query->values[i] = params->lengths[i] < 0 ? NULL : query->bytes + params->offsets[i];
         query->lengths[i] = params->lengths[i] < 0 ? 0 : params->lengths[i];
@@ -266,9 +271,13 @@ void tw_db_conn_changed(struct tw_db_conn *conn)
 
 void tw_db_flush(struct tw_db *db)
 {
-    for (size_t l = 0; l < TW_LANE_COUNT; l++)
-        if (db->lanes[l].queued > 0)
-            tw_lane_flush(&db->lanes[l]);
+    uint64_t now_us = 0;
+    for (size_t l = 0; l < TW_LANE_COUNT; l++) {
+        if (db->lanes[l].queued == 0)
+            continue;
+        now_us = now_us ? now_us : tw_now_us();
+        tw_lane_flush(&db->lanes[l], now_us);
+    }
 }
 
 // ---- time ---------------------------------------------------------------------------------------
@@ -285,9 +294,9 @@ static void lane_expire(struct tw_db *db, struct tw_db_lane *lane, uint64_t now_
         if (now_us < query->deadline_us && !waited)
             return;
         if (queued && query->first_sent_us != 0 && !waited)
-            refuse_queued(query, TW_DEADLINE_EXCEEDED); // tried in vain, without effect
+            tw_db_query_refused(query, TW_DEADLINE_EXCEEDED); // tried in vain, without effect
         else if (queued)
-            refuse_queued(query, lane->n_ready > 0 ? TW_OVERLOADED : TW_DATABASE_UNAVAILABLE);
+            tw_db_query_refused(query, lane->n_ready > 0 ? TW_OVERLOADED : TW_DATABASE_UNAVAILABLE);
         else
             answer_status(query, tw_statements[query->stmt].is_write ? TW_OUTCOME_UNKNOWN
                                                                      : TW_DEADLINE_EXCEEDED);
@@ -309,6 +318,7 @@ static void conn_tick(struct tw_db_conn *conn, const struct tw_db_lane *lane, ui
             tw_conn_break(conn, "took too long to connect");
         break;
     case TW_CONN_READY:
+        tw_account_watch(conn, now_us);
         if (conn->stale && conn->entries_n == 0)
             tw_conn_replace(conn);
         else if (conn->in_flight > 0 && now_us - conn->last_progress_us > silence_us)

@@ -31,7 +31,8 @@ struct tw_db_result {
     // TW_OK                    rows are there
     // TW_ALREADY_EXISTS        a unique constraint was violated: see `constraint`
     // TW_DATABASE_UNAVAILABLE  no connection within the queue's timeout
-    // TW_OVERLOADED            waited in the queue longer than its timeout
+    // TW_OVERLOADED            waited in the queue too long: its timeout, a read's deadline, or
+    //                          until its owner had left
     // TW_DEADLINE_EXCEEDED     cancelled by statement_timeout, or no answer by the deadline (read)
     // TW_OUTCOME_UNKNOWN       a write was sent and its answer was lost or is late
     // TW_INTERNAL              any other SQL error; it has been logged
@@ -59,6 +60,8 @@ struct tw_db_call {
     uint64_t deadline_us;
     tw_db_callback callback;
     void *owner;
+    bool (*has_left)(void *owner); // asked before a read that has waited is sent; may be NULL
+    struct tw_str request_id;      // for the log; may be empty; copied
     // A read may be answered by a replica that has all that its reader has written: `reader` is
     // any hash of the principal, 0 for nobody in particular. `primary_only`: never by a replica.
     uint64_t reader;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "gateway/db_account.h"
 #include "gateway/log.h"
 
 // A write that waits for a lock lets others have its connection after this part of its time: a
@@ -75,7 +76,7 @@ static void entry_pop(struct tw_db_conn *conn)
         conn->in_flight--;
     conn->entries_head = (conn->entries_head + 1) % conn->entries_cap;
     conn->entries_n--;
-    conn->last_progress_us = tw_now_us();
+    conn->last_progress_us = conn->read_at_us;
 }
 
 // ---- break and try again ------------------------------------------------------------------------
@@ -132,8 +133,11 @@ void tw_conn_break(struct tw_db_conn *conn, const char *why)
     // Newest first: each read goes back to the front of its queue, so the oldest ends foremost.
     while (conn->entries_n > 0) {
         unsigned last = (conn->entries_head + --conn->entries_n) % conn->entries_cap;
-        if (conn->entries[last].query)
-            give_back(conn->entries[last].query, TW_RETURNED_UNKNOWN);
+        struct tw_db_query *query = conn->entries[last].query;
+        if (!query)
+            continue;
+        tw_account_lost(query);
+        give_back(query, TW_RETURNED_UNKNOWN);
     }
     give_back(conn->uncommitted, TW_RETURNED_UNKNOWN);
     conn->uncommitted = NULL;
@@ -279,6 +283,8 @@ static bool take_query_result(struct tw_db_conn *conn, struct tw_conn_entry *ent
     entry->query = NULL;
     if (!query)
         return true;
+    if (PQresultStatus(pg_result) != PGRES_PIPELINE_ABORTED)
+        tw_account_answered(conn, query, pg_result);
     switch (PQresultStatus(pg_result)) {
     case PGRES_TUPLES_OK:
     case PGRES_COMMAND_OK:
@@ -354,6 +360,7 @@ static bool take_result(struct tw_db_conn *conn, PGresult *pg_result)
 
 static void take_results(struct tw_db_conn *conn)
 {
+    conn->read_at_us = tw_now_us();
     while (conn->entries_n > 0 && !PQisBusy(conn->pg)) {
         PGresult *pg_result = PQgetResult(conn->pg);
         bool ok = take_result(conn, pg_result);

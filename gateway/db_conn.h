@@ -33,19 +33,23 @@ struct tw_db_query {
     struct tw_db *db;
     enum tw_stmt stmt;
     enum tw_query_state state;
-    unsigned attempts; // times it was sent, aborts by a neighbour not counted
-    bool alone;        // shares neither sync nor batch: they failed before
-    int n_rows;        // it asks for, when it can be gathered with others; else 0
-    size_t n_bytes;    // of its parameters
-    uint64_t first_sent_us;
-    uint64_t queued_at_us; // when it entered the queue last
+    unsigned attempts;               // times it was sent, aborts by a neighbour not counted
+    bool alone;                      // shares neither sync nor batch: they failed before
+    int n_rows;                      // it asks for, when it can be gathered with others; else 0
+    size_t n_bytes;                  // of its parameters
+    uint64_t first_sent_us, sent_us; // sent_us: the last time
+    uint64_t queued_at_us;           // when it entered the queue last
+    uint64_t waited_us, server_us;   // in queues and at the server, over all attempts
+    bool told_running, told_slow;    // in the log
+    struct tw_str request_id;        // in `bytes`
     uint64_t deadline_us;
     tw_db_callback callback;
-    void *owner; // NULL: nobody waits
+    bool (*has_left)(void *owner); // or NULL
+    void *owner;                   // NULL: nobody waits
     int n_params;
     const char *values[TW_PARAMS_MAX];
     int lengths[TW_PARAMS_MAX];
-    char bytes[]; // the parameters' values
+    char bytes[]; // the parameters' values, then the request id
 };
 
 struct tw_conn_entry {
@@ -71,6 +75,7 @@ struct tw_db_conn {
     bool stale;                // its prepared statements are: replaced as soon as it is idle
     uint64_t state_since_us;   // CONNECTING, PREPARING: for the connect timeout
     uint64_t last_progress_us; // last answer, or the first query sent after an idle time
+    uint64_t read_at_us;       // when the answers that are taken now were read
     uint64_t retry_at_us;      // DOWN
     uint64_t backoff_ms;
     unsigned entries_cap, entries_head, entries_n;

@@ -3,10 +3,14 @@
 
 #include <stdlib.h>
 
+#include "gateway/db_account.h"
 #include "gateway/db_gather.h"
 
 // Batches of a worker in flight: what comes in while one is judged makes the next the larger.
 #define BATCHES_IN_FLIGHT 1
+
+// After so long in a queue it is worth a system call to know whether anybody still waits.
+#define ASK_WHETHER_LEFT_US 10000
 
 // A batch's parameters, until libpq has copied them.
 static char batch_buffer[TW_BATCH_BYTES_MAX];
@@ -160,7 +164,8 @@ static void batch_gather(struct tw_db_query *first, struct tw_gathered *batch)
 }
 
 // Sends the query at the head of a queue and what is gathered with it. False: the connection broke.
-static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct tw_db_query *first)
+static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct tw_db_query *first,
+                      uint64_t now_us)
 {
     struct tw_worker_page *page = tw_db_page(lane->db);
     struct tw_gathered gathered;
@@ -178,22 +183,37 @@ static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct t
         tw_lane_unqueue(query);
         query->state = TW_QUERY_SENT;
         if (query->attempts++ == 0 && query->first_sent_us == 0)
-            query->first_sent_us = tw_now_us();
+            query->first_sent_us = now_us;
+        tw_account_sent(query, now_us);
         tw_metric_add(page, TW_METRIC_DB_QUERIES, 1);
         tw_metric_add(page, TW_METRIC_DB_BATCHED, is_batch);
     }
     return true;
 }
 
-void tw_lane_flush(struct tw_db_lane *lane)
+// A read whose client has left, or whose answer would come after its deadline, is not sent.
+static bool is_in_vain(const struct tw_db_query *query, uint64_t now_us)
+{
+    if (tw_statements[query->stmt].is_write)
+        return false;
+    return now_us >= query->deadline_us ||
+           (query->has_left && now_us >= query->queued_at_us + ASK_WHETHER_LEFT_US &&
+            query->has_left(query->owner));
+}
+
+void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us)
 {
     struct tw_db_conn *conn;
     struct tw_db_query *query;
     while ((query = next_to_send(lane)) != NULL && (conn = least_busy(lane)) != NULL) {
+        if (is_in_vain(query, now_us)) {
+            tw_db_query_refused(query, TW_OVERLOADED);
+            continue;
+        }
         bool alone = query->alone || tw_statements[query->stmt].is_write; // one write, one fate
         if (alone && conn->dirty)
             tw_conn_sync(conn);
-        if (conn->state != TW_CONN_READY || !send_next(lane, conn, query))
+        if (conn->state != TW_CONN_READY || !send_next(lane, conn, query, now_us))
             continue; // that connection is down now
         if (alone)
             tw_conn_sync(conn);

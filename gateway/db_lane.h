@@ -47,7 +47,7 @@ void tw_lane_enqueue(struct tw_db_query *query, bool last);
 void tw_lane_unqueue(struct tw_db_query *query);
 
 // Sends what the connections can take, and ends what was sent with a sync.
-void tw_lane_flush(struct tw_db_lane *lane);
+void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us);
 
 // How the query's parameters are told to db_gather.h.
 #define TW_GATHER_PART(query) ((struct tw_gather_part){(query)->values, (query)->lengths})
@@ -55,5 +55,8 @@ void tw_lane_flush(struct tw_db_lane *lane);
 // ---- implemented by db.c ------------------------------------------------------------------------
 
 struct tw_db_lane *tw_db_lane(struct tw_db *db, enum tw_lane lane);
+
+// Answers a query that is QUEUED with this status, and frees it.
+void tw_db_query_refused(struct tw_db_query *query, enum tw_status status);
 
 #endif

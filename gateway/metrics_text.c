@@ -18,11 +18,15 @@ static const struct {
 
 static const char *const class_names[6] = {"abandoned", "1xx", "2xx", "3xx", "4xx", "5xx"};
 
-// One route's cells, summed over all pages.
+// Cells of one kind, summed over all pages.
+struct histogram_sum {
+    uint64_t sum_us;
+    uint64_t buckets[TW_LATENCY_BUCKETS];
+};
+
 struct route_sum {
     uint64_t by_class[6];
-    uint64_t latency_sum_us;
-    uint64_t latency_buckets[TW_LATENCY_BUCKETS];
+    struct histogram_sum latency;
 };
 
 static void head(FILE *out, const char *name, const char *type, const char *help)
@@ -57,6 +61,13 @@ static uint64_t load(const _Atomic uint64_t *cell)
     return atomic_load_explicit(cell, memory_order_relaxed);
 }
 
+static void add_histogram(struct histogram_sum *sum, const struct tw_histogram *of)
+{
+    for (size_t i = 0; i < TW_LATENCY_BUCKETS; i++)
+        sum->buckets[i] += load(&of->buckets[i]);
+    sum->sum_us += load(&of->sum_us);
+}
+
 static struct route_sum sum_row(const struct tw_metrics_view *view, size_t row)
 {
     struct route_sum sum = {0};
@@ -64,9 +75,7 @@ static struct route_sum sum_row(const struct tw_metrics_view *view, size_t row)
         const struct tw_route_stats *stats = &tw_shared_worker(view->shared, i)->routes[row];
         for (size_t j = 0; j < TW_COUNT(sum.by_class); j++)
             sum.by_class[j] += load(&stats->by_class[j]);
-        for (size_t j = 0; j < TW_LATENCY_BUCKETS; j++)
-            sum.latency_buckets[j] += load(&stats->latency_buckets[j]);
-        sum.latency_sum_us += load(&stats->latency_sum_us);
+        add_histogram(&sum.latency, &stats->latency);
     }
     return sum;
 }
@@ -112,23 +121,104 @@ static const char *bound_name(unsigned bucket, char out[16])
     return out;
 }
 
+// One series of a histogram; its name has been described.
+static void put_histogram(FILE *out, const char *name, const char *labels,
+                          const struct histogram_sum *sum)
+{
+    char bound[16];
+    uint64_t count = 0;
+    for (unsigned i = 0; i < TW_LATENCY_BUCKETS; i++) {
+        count += sum->buckets[i];
+        fprintf(out, "%s_bucket{%s,le=\"%s\"} %" PRIu64 "\n", name, labels, bound_name(i, bound),
+                count);
+    }
+    fprintf(out, "%s_sum{%s} ", name, labels);
+    put_seconds(out, sum->sum_us);
+    fprintf(out, "%s_count{%s} %" PRIu64 "\n", name, labels, count);
+}
+
 static void put_durations(const struct tw_metrics_view *view, FILE *out)
 {
     static const char name[] = "tillway_http_request_duration_seconds";
-    char labels[256], bound[16];
+    char labels[256];
     head(out, name, "histogram", "Time from a request's head to the end of its answer, by route.");
     for (size_t row = 0; row <= view->routes->n; row++) {
         struct route_sum sum = sum_row(view, row);
-        const char *of_row = row_labels(view, row, labels, sizeof(labels));
-        uint64_t count = 0;
-        for (unsigned i = 0; i < TW_LATENCY_BUCKETS; i++) {
-            count += sum.latency_buckets[i];
-            fprintf(out, "%s_bucket{%s,le=\"%s\"} %" PRIu64 "\n", name, of_row,
-                    bound_name(i, bound), count);
-        }
-        fprintf(out, "%s_sum{%s} ", name, of_row);
-        put_seconds(out, sum.latency_sum_us);
-        fprintf(out, "%s_count{%s} %" PRIu64 "\n", name, of_row, count);
+        put_histogram(out, name, row_labels(view, row, labels, sizeof(labels)), &sum.latency);
+    }
+}
+
+// ---- statements ---------------------------------------------------------------------------------
+
+static const char *const lane_names[TW_LANE_COUNT] = {"fast", "write", "slow"};
+
+static void put_queue_waits(const struct tw_metrics_view *view, FILE *out)
+{
+    static const char name[] = "tillway_db_queue_wait_seconds";
+    head(out, name, "histogram",
+         "Time that queries waited for a connection before they were sent.");
+    for (size_t lane = 0; lane < TW_LANE_COUNT; lane++) {
+        char labels[32];
+        struct histogram_sum sum = {0};
+        for (unsigned i = 0; i < view->n_pages; i++)
+            add_histogram(&sum, &tw_shared_worker(view->shared, i)->queue_waits[lane]);
+        snprintf(labels, sizeof(labels), "lane=\"%s\"", lane_names[lane]);
+        put_histogram(out, name, labels, &sum);
+    }
+}
+
+// Whether workers run it: those that set up a connection or belong to the command line are left
+// out.
+static bool is_shown(size_t stmt)
+{
+    return tw_statements[stmt].lane < TW_LANE_COUNT;
+}
+
+static void put_statement_durations(const struct tw_metrics_view *view, FILE *out)
+{
+    static const char name[] = "tillway_db_statement_duration_seconds";
+    head(out, name, "histogram",
+         "Time from sending a statement to its answer, neighbours of its pipeline included.");
+    for (size_t stmt = 0; stmt < TW_STMT_COUNT; stmt++) {
+        char labels[96];
+        struct histogram_sum sum = {0};
+        if (!is_shown(stmt))
+            continue;
+        for (unsigned i = 0; i < view->n_pages; i++)
+            add_histogram(&sum, &tw_shared_worker(view->shared, i)->statements[stmt].duration);
+        snprintf(labels, sizeof(labels), "statement=\"%s\"", tw_statements[stmt].name);
+        put_histogram(out, name, labels, &sum);
+    }
+}
+
+static void put_statement_rows(const struct tw_metrics_view *view, FILE *out)
+{
+    static const char name[] = "tillway_db_statement_rows_total";
+    head(out, name, "counter", "Rows that statements returned.");
+    for (size_t stmt = 0; stmt < TW_STMT_COUNT; stmt++) {
+        uint64_t sum = 0;
+        if (!is_shown(stmt))
+            continue;
+        for (unsigned i = 0; i < view->n_pages; i++)
+            sum += load(&tw_shared_worker(view->shared, i)->statements[stmt].rows);
+        fprintf(out, "%s{statement=\"%s\"} %" PRIu64 "\n", name, tw_statements[stmt].name, sum);
+    }
+}
+
+static void put_statement_errors(const struct tw_metrics_view *view, FILE *out)
+{
+    static const char name[] = "tillway_db_statement_errors_total";
+    static const char *const sqlstates[] = TW_SQLSTATES;
+    head(out, name, "counter", "Statements that failed, by SQLSTATE; 08006: the answer was lost.");
+    for (size_t cell = 0; cell < (size_t)TW_STMT_COUNT * TW_SQLSTATE_COUNT; cell++) {
+        size_t stmt = cell / TW_SQLSTATE_COUNT, error = cell % TW_SQLSTATE_COUNT;
+        uint64_t sum = 0;
+        if (!is_shown(stmt))
+            continue;
+        for (unsigned i = 0; i < view->n_pages; i++)
+            sum += load(&tw_shared_worker(view->shared, i)->statements[stmt].errors[error]);
+        fprintf(out, "%s{statement=\"%s\",sqlstate=\"%s\"} %" PRIu64 "\n", name,
+                tw_statements[stmt].name, sqlstates[error], sum);
     }
 }
 
@@ -203,4 +293,8 @@ void tw_metrics_text(const struct tw_metrics_view *view, FILE *out)
     put_limits(view, out);
     put_requests(view, out);
     put_durations(view, out);
+    put_queue_waits(view, out);
+    put_statement_durations(view, out);
+    put_statement_rows(view, out);
+    put_statement_errors(view, out);
 }

@@ -30,6 +30,16 @@ void tw_reference_metrics(FILE *out)
          "Requests by route and class of status; route `unmatched` is what no route answers."},
         {"HISTOGRAM", "tillway_http_request_duration_seconds", "method, route",
          "Time from a complete request to the end of its answer."},
+        {"HISTOGRAM", "tillway_db_queue_wait_seconds", "lane",
+         "Time that queries waited for a connection before they were sent."},
+        {"HISTOGRAM", "tillway_db_statement_duration_seconds", "statement",
+         "Time from sending a statement to its answer, of those that succeeded; neighbours of its "
+         "pipeline included. A batch counts once."},
+        {"COUNTER", "tillway_db_statement_rows_total", "statement",
+         "Rows that statements returned."},
+        {"COUNTER", "tillway_db_statement_errors_total", "statement, sqlstate",
+         "Statements that failed; `08006` is an answer that was lost, `other` any SQLSTATE without "
+         "a series of its own."},
         {"COUNTER", "tillway_jwks_fetches_total", "issuer, result", "Fetches of key sets."},
         {"GAUGE", "tillway_jwks_age_seconds", "issuer", "Time since the last good fetch."},
         {"GAUGE", "tillway_tls_certificate_expiry_timestamp_seconds", "listener, certificate, name",

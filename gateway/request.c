@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/request.h"
 
+#include <netinet/tcp.h>
+
 #include "gateway/authenticate.h"
 #include "gateway/client_address.h"
 #include "gateway/content.h"
@@ -206,6 +208,17 @@ static void on_db_result(void *owner, const struct tw_db_result *result)
     (void)verdict; // it exists, so the request waits again or has been answered
 }
 
+// The library does not listen to an HTTP/1 client while it waits for its answer; the kernel knows.
+// One that has closed its side is taken to have left, as other proxies do.
+static bool has_left(void *owner)
+{
+    const struct tw_req *req = owner;
+    struct tcp_info info;
+    socklen_t n = sizeof(info);
+    return getsockopt(h2o_socket_get_fd(req->conn->sock), IPPROTO_TCP, TCP_INFO, &info, &n) == 0 &&
+           info.tcpi_state != TCP_ESTABLISHED;
+}
+
 struct tw_verdict tw_await_db(struct tw_req *req, enum tw_stmt stmt, struct tw_params *params,
                               tw_db_step step)
 {
@@ -214,7 +227,9 @@ struct tw_verdict tw_await_db(struct tw_req *req, enum tw_stmt stmt, struct tw_p
                               .params = params,
                               .deadline_us = req->deadline_us,
                               .callback = on_db_result,
-                              .owner = req};
+                              .owner = req,
+                              .has_left = has_left,
+                              .request_id = req->request_id};
     enum tw_status status = tw_db_submit(req->worker->db, &call, &req->waiting_for);
     tw_params_free(params);
     if (status != TW_OK)

@@ -48,14 +48,9 @@ struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index
 void tw_stats_request(struct tw_worker_page *page, unsigned row, unsigned http_status,
                       uint64_t latency_us)
 {
-    static const uint64_t bounds[] = TW_LATENCY_BOUNDS_US;
     struct tw_route_stats *stats = &page->routes[row < TW_STATS_ROUTES_MAX ? row : 0];
-    unsigned bucket = 0;
-    while (bucket < TW_COUNT(bounds) && latency_us > bounds[bucket])
-        bucket++;
     tw_cell_add(&stats->by_class[http_status / 100 <= 5 ? http_status / 100 : 5], 1);
-    tw_cell_add(&stats->latency_sum_us, latency_us);
-    tw_cell_add(&stats->latency_buckets[bucket], 1);
+    tw_histogram_add(&stats->latency, latency_us);
 }
 
 bool tw_shared_document_publish(struct tw_shared *shared, size_t slot, struct tw_str text)

@@ -12,9 +12,7 @@
 #ifndef TW_SHARED_H
 #define TW_SHARED_H
 
-#include <stdatomic.h>
-
-#include "gateway/base.h"
+#include "gateway/db_stats.h"
 
 enum tw_metric {
 #define METRIC(name, kind, prometheus_name, labels, help) TW_METRIC_##name,
@@ -26,17 +24,9 @@ enum tw_metric {
 // Row 0 counts requests that matched no route; row i + 1 is route i of the table.
 #define TW_STATS_ROUTES_MAX 96
 
-// Upper bounds of the latency buckets in microseconds; the last bucket has none.
-#define TW_LATENCY_BOUNDS_US                                                                      \
-    {                                                                                             \
-        250, 500, 1000, 2500, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000 \
-    }
-#define TW_LATENCY_BUCKETS 14
-
 struct tw_route_stats {
     _Atomic uint64_t by_class[6]; // [2] = answers 200 to 299; [0] = abandoned before an answer
-    _Atomic uint64_t latency_sum_us;
-    _Atomic uint64_t latency_buckets[TW_LATENCY_BUCKETS]; // not cumulative
+    struct tw_histogram latency;
 };
 
 // What a worker says of itself; bits of tw_worker_page.ready.
@@ -51,6 +41,8 @@ struct tw_worker_page {
     _Atomic uint32_t ready;
     _Atomic uint64_t metrics[TW_METRIC_COUNT]; // gauges are two's complement int64
     struct tw_route_stats routes[TW_STATS_ROUTES_MAX];
+    struct tw_statement_stats statements[TW_STMT_COUNT]; // by enum tw_stmt
+    struct tw_histogram queue_waits[TW_LANE_COUNT];      // by enum tw_lane, of queries sent
 } __attribute__((aligned(64)));
 
 #define TW_DOCUMENT_MAX_BYTES (1024 * 1024)
@@ -62,13 +54,6 @@ struct tw_shared;
 struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_slots);
 
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index);
-
-// Adds to a cell that only this process writes: no locked instruction, readers may lag.
-static inline void tw_cell_add(_Atomic uint64_t *cell, uint64_t n)
-{
-    uint64_t now = atomic_load_explicit(cell, memory_order_relaxed);
-    atomic_store_explicit(cell, now + n, memory_order_relaxed);
-}
 
 static inline void tw_metric_add(struct tw_worker_page *page, enum tw_metric metric, int64_t n)
 {

@@ -133,6 +133,36 @@ static void buckets_are_cumulative_and_closed_above(void **state)
     expect_line(&view, DURATION "_sum{" GET_THING "} 3.000501");
 }
 
+static void statements_have_durations_rows_and_errors(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    for (unsigned i = 0; i < 2; i++) {
+        struct tw_statement_stats *stats =
+            &tw_shared_worker(view.shared, i)->statements[TW_STMT_PRODUCT_GET];
+        tw_statement_succeeded(stats, 600, 3);
+        tw_statement_failed(stats, "57014");
+        tw_statement_failed(stats, i == 0 ? "" : "XX000");
+        tw_histogram_add(&tw_shared_worker(view.shared, i)->queue_waits[TW_LANE_WRITE], 2600);
+    }
+    expect_line(&view, "tillway_db_statement_duration_seconds_bucket{statement=\"product_get\","
+                       "le=\"0.001\"} 2");
+    expect_line(&view, "tillway_db_statement_duration_seconds_sum{statement=\"product_get\"} "
+                       "0.001200");
+    expect_line(&view, "tillway_db_statement_duration_seconds_count{statement=\"product_get\"} 2");
+    expect_line(&view, "tillway_db_statement_rows_total{statement=\"product_get\"} 6");
+    expect_line(&view, "tillway_db_statement_errors_total{statement=\"product_get\","
+                       "sqlstate=\"57014\"} 2");
+    expect_line(&view, "tillway_db_statement_errors_total{statement=\"product_get\","
+                       "sqlstate=\"08006\"} 1");
+    expect_line(&view, "tillway_db_statement_errors_total{statement=\"product_get\","
+                       "sqlstate=\"other\"} 1");
+    expect_line(&view, "tillway_db_queue_wait_seconds_bucket{lane=\"write\",le=\"0.0025\"} 0");
+    expect_line(&view, "tillway_db_queue_wait_seconds_count{lane=\"write\"} 2");
+    expect_absent(&view, "session_setup");
+    expect_absent(&view, "migrate_");
+}
+
 static void key_sets_have_lines_only_for_uris(void **state)
 {
     (void)state;
@@ -183,6 +213,7 @@ int main(void)
         cmocka_unit_test(facts_of_the_process),
         cmocka_unit_test(requests_by_route_and_class),
         cmocka_unit_test(buckets_are_cumulative_and_closed_above),
+        cmocka_unit_test(statements_have_durations_rows_and_errors),
         cmocka_unit_test(key_sets_have_lines_only_for_uris),
         cmocka_unit_test(every_name_is_described_once),
     };

@@ -91,16 +91,16 @@ static void test_latency_buckets(void **state)
     for (size_t i = 0; i < TW_COUNT(bounds); i++) {
         assert_true(i == 0 || bounds[i] > bounds[i - 1]);
         tw_stats_request(page, 1, 200, bounds[i]);
-        assert_int_equal(load(&stats->latency_buckets[i]), i == 0 ? 1 : 2);
+        assert_int_equal(load(&stats->latency.buckets[i]), i == 0 ? 1 : 2);
         tw_stats_request(page, 1, 200, bounds[i] + 1);
-        assert_int_equal(load(&stats->latency_buckets[i + 1]), 1);
+        assert_int_equal(load(&stats->latency.buckets[i + 1]), 1);
         sum_us += 2 * bounds[i] + 1;
     }
     tw_stats_request(page, 1, 200, 0);
-    assert_int_equal(load(&stats->latency_buckets[0]), 2);
+    assert_int_equal(load(&stats->latency.buckets[0]), 2);
     tw_stats_request(page, 1, 200, UINT32_MAX);
-    assert_int_equal(load(&stats->latency_buckets[TW_LATENCY_BUCKETS - 1]), 2);
-    assert_int_equal(load(&stats->latency_sum_us), sum_us + UINT32_MAX);
+    assert_int_equal(load(&stats->latency.buckets[TW_LATENCY_BUCKETS - 1]), 2);
+    assert_int_equal(load(&stats->latency.sum_us), sum_us + UINT32_MAX);
 }
 
 // A row that no table may have is counted among the unmatched, not behind the page.
@@ -141,7 +141,7 @@ static void test_workers_count_at_once(void **state)
         struct tw_worker_page *page = tw_shared_worker(shared, i);
         assert_int_equal(load(&page->metrics[TW_METRIC_DB_SYNCS]), N);
         assert_int_equal(load(&page->routes[0].by_class[2]), N);
-        assert_int_equal(load(&page->routes[0].latency_buckets[0]), N);
+        assert_int_equal(load(&page->routes[0].latency.buckets[0]), N);
     }
 }
 
