@@ -64,6 +64,17 @@ struct tw_schema {
     size_t size; // of the parsed struct
 };
 
+// A row for the member `field` of struct `of`; more of it may follow: .element = …, .null_at = ….
+#define TW_FIELD(of, json_name, field, kind, is_required, least, most, ...)               \
+    {                                                                                     \
+        .name = json_name, .type = TW_FIELD_##kind, .offset = offsetof(struct of, field), \
+        .required = is_required, .min = least, .max = most, __VA_ARGS__                   \
+    }
+#define TW_READ_ONLY(json_name)                       \
+    {                                                 \
+        .name = json_name, .type = TW_FIELD_READ_ONLY \
+    }
+
 // Parses the request's body into `out` (schema->size bytes, zeroed first), whose texts and lists
 // live in the request's pool. False: the request has been answered, and `*verdict` is the proof.
 TW_MUST_USE bool tw_body_parse(struct tw_req *req, const struct tw_schema *schema, void *out,
