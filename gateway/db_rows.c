@@ -122,8 +122,8 @@ void tw_param_array(struct tw_params *params, enum tw_array_of type, size_t n)
 {
     // Object ids of pg_type.dat: they are part of the protocol and never change.
     static const uint32_t element_oids[] = {
-        [TW_ARRAY_UUID] = 2950, [TW_ARRAY_TEXT] = 25, [TW_ARRAY_BYTEA] = 17,
-        [TW_ARRAY_I32] = 23,    [TW_ARRAY_I64] = 20,  [TW_ARRAY_TIME] = 1184};
+        [TW_ARRAY_UUID] = 2950, [TW_ARRAY_TEXT] = 25,   [TW_ARRAY_BYTEA] = 17, [TW_ARRAY_I32] = 23,
+        [TW_ARRAY_I64] = 20,    [TW_ARRAY_TIME] = 1184, [TW_ARRAY_BOOL] = 16};
     put_value(params, "", 0);
     params->array_start = (int)params->used;
     put_u32(params, n > 0 ? 1 : 0); // dimensions

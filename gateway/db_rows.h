@@ -15,7 +15,7 @@
 
 // ---- parameters ---------------------------------------------------------------------------------
 
-#define TW_PARAMS_MAX 32
+#define TW_PARAMS_MAX 40
 
 struct tw_params {
     unsigned n;
@@ -49,7 +49,8 @@ enum tw_array_of {
     TW_ARRAY_BYTEA,
     TW_ARRAY_I32,
     TW_ARRAY_I64,
-    TW_ARRAY_TIME
+    TW_ARRAY_TIME,
+    TW_ARRAY_BOOL
 };
 void tw_param_array(struct tw_params *params, enum tw_array_of type, size_t n);
 void tw_param_array_end(struct tw_params *params);

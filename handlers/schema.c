@@ -255,45 +255,54 @@ static void parse_object(struct parser *parser, const struct tw_schema *schema, 
     refuse_unknown(parser, schema, json);
 }
 
-// ---- the body -----------------------------------------------------------------------------------
+// ---- a text -------------------------------------------------------------------------------------
 
 // A number that no field can hold: JSON as text, but out of every range.
-static struct tw_verdict fail_number(struct tw_req *req, size_t at)
+static void fault_number(struct tw_req *req, struct tw_str text, size_t at,
+                         struct tw_faults *faults)
 {
     char pointer[POINTER_MAX];
-    size_t n = tw_json_text_pointer(req->body, at, pointer, sizeof(pointer));
-    struct tw_problem_error error = {
-        .pointer = {pointer, n}, .code = "range", .detail = TW_STR("The number is out of range.")};
-    bool printable = tw_utf8_valid(error.pointer);
-    return tw_fail_errors(req, TW_VALIDATION_FAILED, "See errors.", &error, printable ? 1 : 0);
+    size_t n = tw_json_text_pointer(text, at, pointer, sizeof(pointer));
+    struct tw_problem_error *error = tw_req_alloc(req, sizeof(*error));
+    *error = (struct tw_problem_error){.pointer = pool_copy(req, pointer, n),
+                                       .code = "range",
+                                       .detail = TW_STR("The number is out of range.")};
+    bool printable = tw_utf8_valid(error->pointer);
+    *faults = (struct tw_faults){TW_VALIDATION_FAILED, "See errors.", error, printable ? 1 : 0};
 }
 
-static struct tw_verdict fail_malformed(struct tw_req *req, const json_error_t *error)
+static void fault_malformed(struct tw_req *req, struct tw_str text, const json_error_t *error,
+                            struct tw_faults *faults)
 {
     char detail[256];
-    if (json_error_code(error) == json_error_numeric_overflow)
-        return fail_number(req, (size_t)(error->position > 0 ? error->position - 1 : 0));
+    if (json_error_code(error) == json_error_numeric_overflow) {
+        fault_number(req, text, (size_t)(error->position > 0 ? error->position - 1 : 0), faults);
+        return;
+    }
     (void)snprintf(detail, sizeof(detail), "Line %d, column %d: %s", error->line, error->column,
                    tw_utf8_valid(tw_str_of(error->text)) ? error->text : "not UTF-8");
-    return tw_fail(req, TW_MALFORMED_JSON, detail);
+    *faults = (struct tw_faults){.status = TW_MALFORMED_JSON,
+                                 .detail = pool_copy(req, detail, strlen(detail)).p};
 }
 
-// The body as a tree, or NULL: the request has been answered.
-static json_t *load(struct tw_req *req, struct tw_verdict *verdict)
+// The text as a tree, or NULL and why.
+static json_t *load(struct tw_req *req, struct tw_str text, struct tw_faults *faults)
 {
     size_t at;
     json_error_t error;
-    enum tw_json_fault fault = tw_json_text_scan(req->body, &at);
+    enum tw_json_fault fault = tw_json_text_scan(text, &at);
     if (fault == TW_JSON_TOO_DEEP) { // the parser's own limit is 2048
-        *verdict = tw_fail(req, TW_MALFORMED_JSON, "The body is nested too deeply.");
+        *faults = (struct tw_faults){.status = TW_MALFORMED_JSON,
+                                     .detail = "The body is nested too deeply."};
         return NULL;
     }
-    json_t *json = json_loadb(req->body.p ? req->body.p : "", req->body.n, JSON_REJECT_DUPLICATES,
-                              &error);
-    if (!json || fault == TW_JSON_MINUS_ZERO) {
-        *verdict = json ? fail_number(req, at) : fail_malformed(req, &error);
+    json_t *json = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &error);
+    if (!json) {
+        fault_malformed(req, text, &error, faults);
+    } else if (fault == TW_JSON_MINUS_ZERO) {
+        fault_number(req, text, at, faults);
         json_decref(json);
-        return NULL;
+        json = NULL;
     }
     return json;
 }
@@ -307,25 +316,47 @@ static struct parser *parser_new(struct tw_req *req)
     return parser;
 }
 
-static bool judge(struct tw_req *req, const struct parser *parser, struct tw_verdict *verdict)
+static bool judge(const struct parser *parser, struct tw_faults *faults)
 {
-    if (parser->n_errors == 0)
-        return true;
-    *verdict = tw_fail_errors(req, TW_VALIDATION_FAILED, "See errors.", parser->errors,
-                              parser->n_errors);
-    return false;
+    *faults = (struct tw_faults){TW_VALIDATION_FAILED, "See errors.", parser->errors,
+                                 parser->n_errors};
+    return parser->n_errors == 0;
+}
+
+bool tw_text_parse(struct tw_req *req, struct tw_str text, const struct tw_schema *schema,
+                   void *out, struct tw_faults *faults)
+{
+    json_t *json = load(req, text, faults);
+    if (!json)
+        return false;
+    struct parser parser; // on the stack: a body may hold hundreds of texts
+    parser.req = req;
+    parser.n_errors = 0;
+    parser.pointer_n = 0;
+    parse_object(&parser, schema, json, out);
+    json_decref(json);
+    if (!judge(&parser, faults)) {
+        size_t bytes = parser.n_errors * sizeof(parser.errors[0]);
+        faults->errors = memcpy(tw_req_alloc(req, bytes), parser.errors, bytes);
+    }
+    return parser.n_errors == 0;
+}
+
+// ---- the body -----------------------------------------------------------------------------------
+
+struct tw_verdict tw_fail_faults(struct tw_req *req, const struct tw_faults *faults)
+{
+    return tw_fail_errors(req, faults->status, faults->detail, faults->errors, faults->n_errors);
 }
 
 bool tw_body_parse(struct tw_req *req, const struct tw_schema *schema, void *out,
                    struct tw_verdict *verdict)
 {
-    json_t *json = load(req, verdict);
-    if (!json)
-        return false;
-    struct parser *parser = parser_new(req);
-    parse_object(parser, schema, json, out);
-    json_decref(json);
-    return judge(req, parser, verdict);
+    struct tw_faults faults;
+    if (tw_text_parse(req, req->body, schema, out, &faults))
+        return true;
+    *verdict = tw_fail_faults(req, &faults);
+    return false;
 }
 
 static struct tw_parsed parse_element(struct parser *parser, const struct tw_schema *schema,
@@ -345,16 +376,21 @@ static struct tw_parsed parse_element(struct parser *parser, const struct tw_sch
 bool tw_body_parse_each(struct tw_req *req, const struct tw_schema *schema, size_t max,
                         struct tw_parsed **out, size_t *n, struct tw_verdict *verdict)
 {
-    json_t *json = load(req, verdict);
-    if (!json)
+    struct tw_faults faults;
+    json_t *json = load(req, req->body, &faults);
+    if (!json) {
+        *verdict = tw_fail_faults(req, &faults);
         return false;
+    }
     struct parser *parser = parser_new(req);
     *n = json_array_size(json);
     if (!json_is_array(json))
         fault(parser, "type", "Must be an array.");
     else if (*n < 1 || *n > max)
         fault(parser, "length", "Must have 1 to %zu elements.", max);
-    bool is_good = judge(req, parser, verdict);
+    bool is_good = judge(parser, &faults);
+    if (!is_good)
+        *verdict = tw_fail_faults(req, &faults);
     if (is_good)
         *out = tw_req_alloc(req, *n * sizeof(**out));
     for (size_t i = 0; is_good && i < *n; i++)

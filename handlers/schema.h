@@ -64,16 +64,21 @@ struct tw_schema {
     size_t size; // of the parsed struct
 };
 
-// A row for the member `field` of struct `of`; more of it may follow: .element = …, .null_at = ….
-#define TW_FIELD(of, json_name, field, kind, is_required, least, most, ...)               \
-    {                                                                                     \
-        .name = json_name, .type = TW_FIELD_##kind, .offset = offsetof(struct of, field), \
-        .required = is_required, .min = least, .max = most, __VA_ARGS__                   \
-    }
-#define TW_READ_ONLY(json_name)                       \
-    {                                                 \
-        .name = json_name, .type = TW_FIELD_READ_ONLY \
-    }
+// What is wrong with a text. Its parts are the request's, or constants.
+struct tw_faults {
+    enum tw_status status; // TW_MALFORMED_JSON or TW_VALIDATION_FAILED; of a handler's own: any
+    const char *detail;
+    const struct tw_problem_error *errors; // pointers begin at the text's root
+    size_t n_errors;
+};
+
+// Parses a text, which may be one of many in a body, into `out` (schema->size bytes, zeroed first),
+// whose texts and lists live in the request's pool. False: `*faults` says why.
+TW_MUST_USE bool tw_text_parse(struct tw_req *req, struct tw_str text,
+                               const struct tw_schema *schema, void *out, struct tw_faults *faults);
+
+// The answer that tells of them.
+TW_MUST_USE struct tw_verdict tw_fail_faults(struct tw_req *req, const struct tw_faults *faults);
 
 // Parses the request's body into `out` (schema->size bytes, zeroed first), whose texts and lists
 // live in the request's pool. False: the request has been answered, and `*verdict` is the proof.

@@ -30,6 +30,11 @@ enum {
     COL_PAYMENT_METHODS,
     COL_PAYMENT_AMOUNTS,
     COL_PAYMENT_REFERENCES,
+    COL_CUSTOMER,
+    COL_BASKET_DISCOUNT,
+    COL_OFFLINE,
+    COL_STOCK_EXCEPTION,
+    COL_ITEM_SHORTAGES,
 };
 
 static void put_money(struct tw_json *json, struct tw_str key, int64_t minor, unsigned decimals)
@@ -49,6 +54,7 @@ static void put_items(struct tw_json *json, const struct tw_rows *rows, int row,
     struct tw_array rates = tw_row_array(rows, row, first + COL_ITEM_TAX_RATES);
     struct tw_array taxes = tw_row_array(rows, row, first + COL_ITEM_TAXES);
     struct tw_array totals = tw_row_array(rows, row, first + COL_ITEM_TOTALS);
+    struct tw_array shortages = tw_row_array(rows, row, first + COL_ITEM_SHORTAGES);
     tw_json_key(json, TW_STR("items"));
     tw_json_array(json);
     while (products.left > 0) {
@@ -65,6 +71,10 @@ static void put_items(struct tw_json *json, const struct tw_rows *rows, int row,
         tw_json_decimal_short(json, tw_array_next_i32(&rates), 6);
         put_money(json, TW_STR("tax"), tw_array_next_i64(&taxes), decimals);
         put_money(json, TW_STR("lineTotal"), tw_array_next_i64(&totals), decimals);
+        if (shortages.left > 0) { // what the stock lacked; only sales that are exceptions have it
+            tw_json_key(json, TW_STR("shortage"));
+            tw_json_decimal_short(json, tw_array_next_i64(&shortages), 3);
+        }
         tw_json_object_end(json);
     }
     tw_json_array_end(json);
@@ -100,6 +110,16 @@ static void put_date(struct tw_json *json, int32_t unix_day)
     TW_JSON_STR(json, "date", ((struct tw_str){text, sizeof("YYYY-MM-DD") - 1}));
 }
 
+static void put_customer(struct tw_json *json, const struct tw_rows *rows, int row, int first)
+{
+    struct tw_uuid id = tw_row_uuid(rows, row, first + COL_CUSTOMER);
+    tw_json_key(json, TW_STR("customerId"));
+    if (tw_row_is_null(rows, row, first + COL_CUSTOMER))
+        tw_json_null(json);
+    else
+        tw_json_uuid(json, &id);
+}
+
 void tw_json_transaction(struct tw_json *json, const struct tw_config *config,
                          const struct tw_rows *rows, int row, int first)
 {
@@ -113,6 +133,8 @@ void tw_json_transaction(struct tw_json *json, const struct tw_config *config,
     put_date(json, tw_row_unix_day(rows, row, first + COL_DATE));
     put_items(json, rows, row, first, decimals);
     put_money(json, TW_STR("subtotal"), tw_row_i64(rows, row, first + COL_SUBTOTAL), decimals);
+    put_money(json, TW_STR("discount"), tw_row_i64(rows, row, first + COL_BASKET_DISCOUNT),
+              decimals);
     put_money(json, TW_STR("discountTotal"), tw_row_i64(rows, row, first + COL_DISCOUNT_TOTAL),
               decimals);
     put_money(json, TW_STR("taxTotal"), tw_row_i64(rows, row, first + COL_TAX_TOTAL), decimals);
@@ -121,6 +143,7 @@ void tw_json_transaction(struct tw_json *json, const struct tw_config *config,
     tw_json_key(json, TW_STR("pricesIncludeTax"));
     tw_json_bool(json, tw_row_bool(rows, row, first + COL_PRICES_INCLUDE_TAX));
     TW_JSON_STR(json, "cashierId", tw_row_str(rows, row, first + COL_CASHIER));
+    put_customer(json, rows, row, first);
     TW_JSON_STR(json, "storeId", tw_row_str(rows, row, first + COL_STORE));
     TW_JSON_STR(json, "registerId", tw_row_str(rows, row, first + COL_REGISTER));
     TW_JSON_STR(json, "paymentMethod", tw_row_str(rows, row, first + COL_PAYMENT_METHOD));
@@ -128,6 +151,10 @@ void tw_json_transaction(struct tw_json *json, const struct tw_config *config,
     put_money(json, TW_STR("change"), tw_row_i64(rows, row, first + COL_CHANGE), decimals);
     TW_JSON_STR(json, "status", tw_row_str(rows, row, first + COL_STATUS));
     TW_JSON_I64(json, "receiptNumber", tw_row_i64(rows, row, first + COL_RECEIPT));
+    tw_json_key(json, TW_STR("offline"));
+    tw_json_bool(json, tw_row_bool(rows, row, first + COL_OFFLINE));
+    tw_json_key(json, TW_STR("stockException"));
+    tw_json_bool(json, tw_row_bool(rows, row, first + COL_STOCK_EXCEPTION));
     tw_json_key(json, TW_STR("recordedAt"));
     tw_json_time(json, tw_row_unix_ms(rows, row, first + COL_RECORDED_AT));
     tw_json_object_end(json);

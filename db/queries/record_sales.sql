@@ -1,9 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- lane: write
 -- kind: write
--- gather: rows $1..$10; index $11 of $12..$14; index $15 of $16..$18; shared $19..$22
--- Judges and records a batch of sales; one row per sale in input order (db/migrations/0003). A
--- refusal is a row, not an error. 40P01, 40001, 23505: another session was in the way and nothing
+-- gather: rows $1..$13; index $14 of $15..$17; index $18 of $19..$21; shared $22..$25
+-- Judges and records a batch of sales; one row per sale in input order (db/migrations/0003, 0006).
+-- A refusal is a row, not an error. 40P01, 40001, 23505: another session was in the way and nothing
 -- happened: run it again.
 -- Per sale:
 -- $1 uuid[] transaction_id
@@ -16,21 +16,24 @@
 -- $8 timestamptz[] sold_at; element NULL: now
 -- $9 text[] payment_method; element NULL: taken from the payments ("mixed" if they differ)
 -- $10 int8[] expected_total_minor; element NULL: not checked
+-- $11 uuid[] customer_id; elements may be NULL; not checked
+-- $12 int8[] basket_discount_minor: spread over the lines (0006); element NULL: none
+-- $13 bool[] sold_offline: what the stock lacks is no refusal but an exception to be counted
 -- Per line, those of one sale in their order:
--- $11 int4[] line_sale: 1-based index into the sales
--- $12 uuid[] line_product
--- $13 int8[] line_quantity_milli
--- $14 int8[] line_discount_minor
+-- $14 int4[] line_sale: 1-based index into the sales
+-- $15 uuid[] line_product
+-- $16 int8[] line_quantity_milli
+-- $17 int8[] line_discount_minor
 -- Per payment, may be empty:
--- $15 int4[] payment_sale: 1-based index into the sales
--- $16 text[] payment_methods
--- $17 int8[] payment_amount_minor
--- $18 text[] payment_reference; elements may be NULL
+-- $18 int4[] payment_sale: 1-based index into the sales
+-- $19 text[] payment_methods
+-- $20 int8[] payment_amount_minor
+-- $21 text[] payment_reference; elements may be NULL
 -- For all:
--- $19 text currency
--- $20 bool prices_include_tax
--- $21 text time_zone: an IANA name
--- $22 int4 business_day_start_s: seconds after midnight at which a business day begins
+-- $22 text currency
+-- $23 bool prices_include_tax
+-- $24 text time_zone: an IANA name
+-- $25 int4 business_day_start_s: seconds after midnight at which a business day begins
 SELECT sale_index, verdict, refused_line,
        transaction_id, recorded_at, sold_at, business_date, store_id, register_id,
        cashier_id, currency, prices_include_tax, subtotal_minor, discount_total_minor,
@@ -38,10 +41,12 @@ SELECT sale_index, verdict, refused_line,
        receipt_number,
        item_product_ids, item_names, item_quantities_milli, item_unit_prices_minor,
        item_discounts_minor, item_tax_rates_micro, item_taxes_minor, item_totals_minor,
-       payment_methods, payment_amounts_minor, payment_references
+       payment_methods, payment_amounts_minor, payment_references,
+       customer_id, basket_discount_minor, sold_offline, stock_exception, item_shortages_milli
   FROM record_sales($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[],
-                    $7::text[], $8::timestamptz[], $9::text[], $10::int8[],
-                    $11::int4[], $12::uuid[], $13::int8[], $14::int8[],
-                    $15::int4[], $16::text[], $17::int8[], $18::text[],
-                    $19::text, $20::bool, $21::text, $22::int4)
+                    $7::text[], $8::timestamptz[], $9::text[], $10::int8[], $11::uuid[],
+                    $12::int8[], $13::bool[],
+                    $14::int4[], $15::uuid[], $16::int8[], $17::int8[],
+                    $18::int4[], $19::text[], $20::int8[], $21::text[],
+                    $22::text, $23::bool, $24::text, $25::int4)
  ORDER BY sale_index

@@ -4,6 +4,7 @@
 import json
 import threading
 import uuid
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -216,7 +217,8 @@ def test_taxes_are_rounded_half_even_per_line(api, shop):
 def test_pos_options_reach_the_sale(start, shop):
     """Prices without tax, a business day that begins at four, in Berlin's time."""
     gateway = start(pos={"prices_include_tax": False, "time_zone": "Europe/Berlin",
-                         "business_day_start": "4h", "currency": "JPY"})
+                         "business_day_start": "4h", "currency": "JPY",
+                         "sale_max_age": "0s"})
     with Api(gateway, shop.token()) as api:
         body = shop.basket(shop.product(250, tax_rate_micro=100000), timestamp="2026-07-01T01:59:59Z")
         sale = api.sell(body).json()
@@ -482,3 +484,57 @@ def test_half_a_request_sells_nothing(gateway, shop):
         api.get("/v1/me")
     assert shop.sales() == 0
     assert gateway.metrics()["tillway_sales_total{result=\"recorded\"}"] == before
+
+
+# ---- who, for whom, when, and discounts on all of it -----------------------------------------------
+
+
+def test_a_manager_may_sell_in_a_cashiers_name(api, manager, shop):
+    """cashierId is who sells, unless a manager says for whom."""
+    body = shop.basket(shop.product())
+    mine = api.sell(body).json()["cashierId"]
+    assert api.sell({**body, "cashierId": mine}).json()["cashierId"] == mine
+    assert_problem(api.sell({**body, "cashierId": "somebody-else"}), 403, "forbidden")
+    assert manager.sell({**body, "cashierId": mine}).json()["cashierId"] == mine
+    assert shop.sales() == 3
+
+
+def test_a_customer_is_remembered(api, shop):
+    customer = str(uuid.uuid4())
+    sale = api.sell(shop.basket(shop.product(), customerId=customer)).json()
+    assert sale["customerId"] == customer
+    assert api.get("/v1/transactions/" + sale["transactionId"]).json() == sale
+    assert api.sell(shop.basket(shop.product())).json()["customerId"] is None
+
+
+def test_a_baskets_discount_is_spread_over_its_lines(api, shop):
+    """In proportion, half-even; what is missing to the largest line; taxes of what is left."""
+    a, b, c = (shop.product(price, tax_rate_micro=200000) for price in (100, 200, 300))
+    body = {"paymentMethod": "cash", "discount": 1, "total": 5,
+            "items": [{"productId": p, "quantity": 1} for p in (a, b, c)]}
+    sale = api.sell(body).json()
+    assert [item["discount"] for item in sale["items"]] == [0.17, 0.33, 0.5]
+    assert (sale["discount"], sale["discountTotal"], sale["total"]) == (1.0, 1.0, 5.0)
+    assert [item["tax"] for item in sale["items"]] == [0.14, 0.28, 0.42]
+    assert_problem(api.sell({**body, "discount": 6.01}), 422, "discount-too-large")
+
+
+@pytest.mark.parametrize("ago_s, status", [(0, 201), (30 * 86400, 201), (-60, 201), (-3600, 422),
+                                           (32 * 86400, 422)])
+def test_a_tills_clock_is_believed_within_limits(api, shop, ago_s, status):
+    """Not in the future beyond pos.clock_leeway, no older than pos.sale_max_age."""
+    at = datetime.now(timezone.utc) - timedelta(seconds=ago_s)
+    answer = api.sell(shop.basket(shop.product(), timestamp=at.strftime("%Y-%m-%dT%H:%M:%SZ")))
+    assert answer.status_code == status
+    if status == 422:
+        assert [e["pointer"] for e in answer.json()["errors"]] == ["/timestamp"]
+
+
+def test_what_was_sold_offline_has_left_the_shop(api, shop):
+    """B8: recorded although the stock is short; the stock ends at nothing, the line says what lacked."""
+    bread = shop.product(stock=1)
+    sale = api.sell(shop.basket(bread, 3, offline=True)).json()
+    assert (sale["offline"], sale["stockException"], sale["items"][0]["shortage"]) == (True, True, 2)
+    assert shop.stock(bread) == 0
+    assert api.get("/v1/transactions/" + sale["transactionId"]).json() == sale
+    assert_problem(api.sell(shop.basket(bread)), 409, "insufficient-stock")

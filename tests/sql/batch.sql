@@ -49,11 +49,12 @@ BEGIN
     PERFORM pg_temp.equal('no trace of r9', (SELECT count(*) FROM registers WHERE register_id = 'r9'),
                        0::bigint);
     PERFORM pg_temp.equal('empty batch', (SELECT count(*) FROM record_sales('{}', '{}', '{}', '{}', '{}',
-        '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', 'EUR', true, 'UTC', 0)),
+        '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
+        'EUR', true, 'UTC', 0)),
         0::bigint);
     BEGIN
-        PERFORM record_sales('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{1}', '{NULL}',
-                             '{1000}', '{0}', '{}', '{}', '{}', '{}', 'EUR', true, 'UTC', 0);
+        PERFORM record_sales('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
+                             '{1}', '{NULL}', '{1000}', '{0}', '{}', '{}', '{}', '{}', 'EUR', true, 'UTC', 0);
         RAISE 'accepted a line without a sale';
     EXCEPTION WHEN invalid_parameter_value THEN NULL;
     END;

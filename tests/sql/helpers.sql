@@ -14,8 +14,8 @@ BEGIN
 END $$;
 
 -- Sells a JSON array of sales through the real argument list. A sale: id, key, scope, fp (defaults:
--- made from id), store, register, cashier, at, method (default cash; null: none), expect, lines
--- [[product, milli, discount]], payments [[method, minor, reference]].
+-- made from id), store, register, cashier, at, method (default cash; null: none), expect, customer,
+-- discount, offline, lines [[product, milli, discount]], payments [[method, minor, reference]].
 CREATE FUNCTION pg_temp.sell(p_sales jsonb, p_inclusive bool DEFAULT false, p_zone text DEFAULT 'UTC',
                              p_day_start_s int DEFAULT 0)
 RETURNS TABLE (
@@ -27,7 +27,9 @@ RETURNS TABLE (
     item_product_ids uuid[], item_names text[], item_quantities_milli bigint[],
     item_unit_prices_minor bigint[], item_discounts_minor bigint[], item_tax_rates_micro int[],
     item_taxes_minor bigint[], item_totals_minor bigint[],
-    payment_methods text[], payment_amounts_minor bigint[], payment_references text[])
+    payment_methods text[], payment_amounts_minor bigint[], payment_references text[],
+    customer_id uuid, basket_discount_minor bigint, sold_offline bool, stock_exception bool,
+    item_shortages_milli bigint[])
 LANGUAGE sql AS $$
     WITH sale AS (
         SELECT s, n::int, pg_temp.id((s ->> 'id')::int) AS id
@@ -44,7 +46,10 @@ LANGUAGE sql AS $$
                array_agg((s ->> 'at')::timestamptz ORDER BY n) AS ats,
                array_agg(CASE WHEN s ? 'method' THEN s ->> 'method' ELSE 'cash' END ORDER BY n)
                    AS methods,
-               array_agg((s ->> 'expect')::bigint ORDER BY n) AS expects
+               array_agg((s ->> 'expect')::bigint ORDER BY n) AS expects,
+               array_agg(pg_temp.id((s ->> 'customer')::int) ORDER BY n) AS customers,
+               array_agg((s ->> 'discount')::bigint ORDER BY n) AS baskets,
+               array_agg((s ->> 'offline')::bool ORDER BY n) AS offlines
           FROM sale
     ), per_line AS (
         SELECT coalesce(array_agg(n ORDER BY n, m), '{}') AS sales,
@@ -61,8 +66,8 @@ LANGUAGE sql AS $$
     )
     SELECT r.* FROM per_sale s, per_line l, per_payment p,
            record_sales(s.ids, s.scopes, s.keys, s.fps, s.stores, s.registers, s.cashiers, s.ats,
-                        s.methods, s.expects, l.sales, l.products, l.quantities, l.discounts,
-                        p.sales, p.methods, p.amounts, p.refs, 'EUR', p_inclusive, p_zone,
+                        s.methods, s.expects, s.customers, s.baskets, s.offlines,
+                        l.sales, l.products, l.quantities, l.discounts, p.sales, p.methods, p.amounts, p.refs, 'EUR', p_inclusive, p_zone,
                         p_day_start_s) r
      ORDER BY r.sale_index
 $$;

@@ -33,7 +33,7 @@ BEGIN
     -- A caller's mistake is an error, not a sale.
     BEGIN
         PERFORM record_sales('{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}',
-                             '{}', '{1}', '{cash}', '{1}', '{NULL}', 'EUR', true, 'UTC', 0);
+                             '{}', '{}', '{}', '{}', '{1}', '{cash}', '{1}', '{NULL}', 'EUR', true, 'UTC', 0);
         RAISE 'accepted a payment without a sale';
     EXCEPTION WHEN invalid_parameter_value THEN NULL;
     END;

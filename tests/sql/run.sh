@@ -69,6 +69,7 @@ INSERT INTO outcome
 SELECT '$2', verdict, md5(concat_ws('|', transaction_id, recorded_at, total_minor, receipt_number, item_names))
   FROM record_sales(ARRAY[gen_random_uuid()], ARRAY['user'], ARRAY[$1], ARRAY['\\x01'::bytea], ARRAY['$2'],
     ARRAY['r' || :client_id % 4], ARRAY['c'], ARRAY[NULL::timestamptz], ARRAY['cash'], ARRAY[NULL::int8],
+    ARRAY[NULL::uuid], ARRAY[NULL::int8], ARRAY[NULL::bool],
     array_fill(1, ARRAY[cardinality($3)]), $3, array_fill($4::int8, ARRAY[cardinality($3)]),
     array_fill(0::int8, ARRAY[cardinality($3)]), '{}', '{}', '{}', '{}', 'EUR', false, 'UTC', 0);
 SQL
@@ -121,12 +122,13 @@ SELECT 'keys', verdict, transaction_id::text FROM (
                      ORDER BY random()) AS keys,
            array_agg('\x01'::bytea) AS fingerprints, array_agg('keys'::text) AS stores,
            array_agg('r' || :client_id) AS registers, array_agg('cash'::text) AS cash,
-           array_agg(NULL::timestamptz) AS times, array_agg(NULL::int8) AS totals
+           array_agg(NULL::timestamptz) AS times, array_agg(NULL::int8) AS totals,
+           array_agg(NULL::uuid) AS customers, array_agg(NULL::bool) AS offline
       FROM generate_series(1, 12) n) s, (
     SELECT array_agg(n) AS sales, array_agg(test_id(19)) AS products, array_agg(1000::int8) AS quantities,
            array_agg(0::int8) AS discounts FROM generate_series(1, 12) n) l,
     record_sales(ids, scopes, keys, fingerprints, stores, registers, cash, times, cash, totals,
-                 sales, products, quantities, discounts, '{}', '{}', '{}', '{}', 'EUR', true, 'UTC', 0);
+                 customers, totals, offline, sales, products, quantities, discounts, '{}', '{}', '{}', '{}', 'EUR', true, 'UTC', 0);
 SQL
     bench 8 60 "$work/s.sql" &&
         expect "SELECT string_agg(DISTINCT verdict, ' ' ORDER BY verdict) FROM outcome WHERE store = 'keys'" \
@@ -146,14 +148,15 @@ SELECT 'mixed', verdict, transaction_id::text FROM (
            array_agg('mixed' || floor(random() * 2)::int) AS stores,
            array_agg('r' || floor(random() * 4)::int) AS registers,
            array_agg('cash'::text) AS cash, array_agg(NULL::timestamptz) AS times,
-           array_agg(NULL::int8) AS totals
+           array_agg(NULL::int8) AS totals, array_agg(NULL::uuid) AS customers,
+           array_agg(random() < 0.1) AS offline
       FROM generate_series(1, :size)) s, (
     SELECT array_agg(1 + n % :size ORDER BY n % :size) AS sales,
            array_agg(test_id((1 + floor(random() * 20.1))::int)) AS products,
            array_agg((1 + floor(random() * 3000))::int8) AS quantities, array_agg(0::int8) AS discounts
       FROM generate_series(1, 3 * :size) n) l,
     record_sales(ids, scopes, keys, fingerprints, stores, registers, cash, times, cash, totals,
-                 sales, products, quantities, discounts, '{}', '{}', '{}', '{}', 'EUR', true, 'UTC', 0);
+                 customers, totals, offline, sales, products, quantities, discounts, '{}', '{}', '{}', '{}', 'EUR', true, 'UTC', 0);
 SQL
     bench 12 60 "$work/s.sql" &&
         expect "SELECT string_agg(DISTINCT verdict, ' ' ORDER BY verdict) FROM outcome WHERE store = 'mixed'" \

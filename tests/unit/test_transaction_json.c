@@ -9,10 +9,11 @@
 #include "handlers/transaction_json.h"
 
 #define UUID_TEXT "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
-enum { FIRST = 3, COLUMNS = 28 }; // as behind record_sales' three columns of verdict
+enum { FIRST = 3, COLUMNS = 33 }; // as behind record_sales' three columns of verdict
 
 static const struct tw_uuid id = {{0x01, 0x7f, 0x22, 0xe2, 0x79, 0xb0, 0x7c, 0xc3, 0x98, 0xc4, 0xdc,
                                    0x0c, 0x0c, 0x07, 0x39, 0x8f}};
+static bool is_exception; // whether the sale at hand was made offline, of what was not there
 static const int64_t sold_ms = INT64_C(951827696789);
 
 static void put_texts(struct tw_params *params, const char *a, const char *b)
@@ -70,6 +71,17 @@ static void put_columns(struct tw_params *params)
     put_texts(params, "cash", "card");
     put_numbers(params, 500, 500);
     put_texts(params, NULL, "A-1");
+    if (is_exception)
+        tw_param_uuid(params, &id);
+    else
+        tw_param_null(params);
+    tw_param_i64(params, 50);
+    tw_param_bool(params, is_exception);
+    tw_param_bool(params, is_exception);
+    if (is_exception)
+        put_numbers(params, 0, 1500);
+    else
+        tw_param_null(params);
 }
 
 static PGresult *make_row(void)
@@ -112,19 +124,22 @@ static void test_two_decimals(void **state)
 {
     (void)state;
     assert_transaction(
-        2, "{\"transactionId\":\"" UUID_TEXT "\",\"timestamp\":\"2000-02-29T12:34:56.789Z\","
-           "\"date\":\"2000-02-29\",\"items\":["
-           "{\"productId\":\"" UUID_TEXT "\",\"name\":\"Milk \\\"3,5\\\"\",\"quantity\":1.5,"
-           "\"unitPrice\":4.00,\"discount\":0.50,\"taxRate\":0.19,\"tax\":0.88,\"lineTotal\":5.50},"
-           "{\"productId\":\"" UUID_TEXT "\",\"name\":\"caf\xc3\xa9\",\"quantity\":2,"
-           "\"unitPrice\":2.00,\"discount\":0.00,\"taxRate\":0,\"tax\":0.00,\"lineTotal\":4.00}],"
-           "\"subtotal\":10.00,\"discountTotal\":0.50,\"taxTotal\":1.52,\"total\":9.50,"
-           "\"currency\":\"EUR\",\"pricesIncludeTax\":true,\"cashierId\":\"anna\","
-           "\"storeId\":\"main\",\"registerId\":\"till-1\",\"paymentMethod\":\"split\","
-           "\"payments\":[{\"method\":\"cash\",\"amount\":5.00,\"reference\":null},"
-           "{\"method\":\"card\",\"amount\":5.00,\"reference\":\"A-1\"}],\"change\":0.50,"
-           "\"status\":\"completed\",\"receiptNumber\":77,"
-           "\"recordedAt\":\"2000-02-29T12:34:57.789Z\"}");
+        2,
+        "{\"transactionId\":\"" UUID_TEXT "\",\"timestamp\":\"2000-02-29T12:34:56.789Z\","
+        "\"date\":\"2000-02-29\",\"items\":["
+        "{\"productId\":\"" UUID_TEXT "\",\"name\":\"Milk \\\"3,5\\\"\",\"quantity\":1.5,"
+        "\"unitPrice\":4.00,\"discount\":0.50,\"taxRate\":0.19,\"tax\":0.88,\"lineTotal\":5.50},"
+        "{\"productId\":\"" UUID_TEXT "\",\"name\":\"caf\xc3\xa9\",\"quantity\":2,"
+        "\"unitPrice\":2.00,\"discount\":0.00,\"taxRate\":0,\"tax\":0.00,\"lineTotal\":4.00}],"
+        "\"subtotal\":10.00,\"discount\":0.50,\"discountTotal\":0.50,\"taxTotal\":1.52,\"total\":9."
+        "50,"
+        "\"currency\":\"EUR\",\"pricesIncludeTax\":true,\"cashierId\":\"anna\",\"customerId\":null,"
+        "\"storeId\":\"main\",\"registerId\":\"till-1\",\"paymentMethod\":\"split\","
+        "\"payments\":[{\"method\":\"cash\",\"amount\":5.00,\"reference\":null},"
+        "{\"method\":\"card\",\"amount\":5.00,\"reference\":\"A-1\"}],\"change\":0.50,"
+        "\"status\":\"completed\",\"receiptNumber\":77,"
+        "\"offline\":false,\"stockException\":false,"
+        "\"recordedAt\":\"2000-02-29T12:34:57.789Z\"}");
 }
 
 // Yen have none, and quantities and rates have theirs all the same.
@@ -132,19 +147,47 @@ static void test_no_decimals(void **state)
 {
     (void)state;
     assert_transaction(
+        0,
+        "{\"transactionId\":\"" UUID_TEXT "\",\"timestamp\":\"2000-02-29T12:34:56.789Z\","
+        "\"date\":\"2000-02-29\",\"items\":["
+        "{\"productId\":\"" UUID_TEXT "\",\"name\":\"Milk \\\"3,5\\\"\",\"quantity\":1.5,"
+        "\"unitPrice\":400,\"discount\":50,\"taxRate\":0.19,\"tax\":88,\"lineTotal\":550},"
+        "{\"productId\":\"" UUID_TEXT "\",\"name\":\"caf\xc3\xa9\",\"quantity\":2,"
+        "\"unitPrice\":200,\"discount\":0,\"taxRate\":0,\"tax\":0,\"lineTotal\":400}],"
+        "\"subtotal\":1000,\"discount\":50,\"discountTotal\":50,\"taxTotal\":152,\"total\":950,"
+        "\"currency\":\"EUR\",\"pricesIncludeTax\":true,\"cashierId\":\"anna\",\"customerId\":null,"
+        "\"storeId\":\"main\",\"registerId\":\"till-1\",\"paymentMethod\":\"split\","
+        "\"payments\":[{\"method\":\"cash\",\"amount\":500,\"reference\":null},"
+        "{\"method\":\"card\",\"amount\":500,\"reference\":\"A-1\"}],\"change\":50,"
+        "\"status\":\"completed\",\"receiptNumber\":77,"
+        "\"offline\":false,\"stockException\":false,"
+        "\"recordedAt\":\"2000-02-29T12:34:57.789Z\"}");
+}
+
+// What the stock lacked stands at the line, and whose customer it was at the sale.
+static void test_an_exception(void **state)
+{
+    (void)state;
+    is_exception = true;
+    assert_transaction(
         0, "{\"transactionId\":\"" UUID_TEXT "\",\"timestamp\":\"2000-02-29T12:34:56.789Z\","
            "\"date\":\"2000-02-29\",\"items\":["
            "{\"productId\":\"" UUID_TEXT "\",\"name\":\"Milk \\\"3,5\\\"\",\"quantity\":1.5,"
-           "\"unitPrice\":400,\"discount\":50,\"taxRate\":0.19,\"tax\":88,\"lineTotal\":550},"
+           "\"unitPrice\":400,\"discount\":50,\"taxRate\":0.19,\"tax\":88,\"lineTotal\":550,"
+           "\"shortage\":0},"
            "{\"productId\":\"" UUID_TEXT "\",\"name\":\"caf\xc3\xa9\",\"quantity\":2,"
-           "\"unitPrice\":200,\"discount\":0,\"taxRate\":0,\"tax\":0,\"lineTotal\":400}],"
-           "\"subtotal\":1000,\"discountTotal\":50,\"taxTotal\":152,\"total\":950,"
-           "\"currency\":\"EUR\",\"pricesIncludeTax\":true,\"cashierId\":\"anna\","
+           "\"unitPrice\":200,\"discount\":0,\"taxRate\":0,\"tax\":0,\"lineTotal\":400,"
+           "\"shortage\":1.5}],"
+           "\"subtotal\":1000,\"discount\":50,\"discountTotal\":50,\"taxTotal\":152,\"total\":950,"
+           "\"currency\":\"EUR\",\"pricesIncludeTax\":true,\"cashierId\":\"anna\",\"customerId\":"
+           "\"" UUID_TEXT "\","
            "\"storeId\":\"main\",\"registerId\":\"till-1\",\"paymentMethod\":\"split\","
            "\"payments\":[{\"method\":\"cash\",\"amount\":500,\"reference\":null},"
            "{\"method\":\"card\",\"amount\":500,\"reference\":\"A-1\"}],\"change\":50,"
            "\"status\":\"completed\",\"receiptNumber\":77,"
+           "\"offline\":true,\"stockException\":true,"
            "\"recordedAt\":\"2000-02-29T12:34:57.789Z\"}");
+    is_exception = false;
 }
 
 int main(void)
@@ -152,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_decimals),
         cmocka_unit_test(test_no_decimals),
+        cmocka_unit_test(test_an_exception),
     };
     return cmocka_run_group_tests_name("transaction_json", tests, NULL, NULL);
 }
