@@ -108,10 +108,13 @@ enum tw_status tw_router_match(const struct tw_route_table *table, struct tw_str
                                struct tw_str path, struct tw_match *out)
 {
     *out = (struct tw_match){.route = NULL};
+    const char *pattern = NULL; // the path's
     for (size_t i = 0; i < table->n; i++) {
         const struct tw_route *route = &table->rows[i];
-        if (!match_pattern(tw_str_of(route->pattern), path, out->params))
+        if (pattern ? strcmp(route->pattern, pattern) != 0
+                    : !match_pattern(tw_str_of(route->pattern), path, out->params))
             continue;
+        pattern = route->pattern;
         out->allowed |= 1u << route->method | 1u << TW_OPTIONS;
         if (is_method(route->method, method)) {
             out->route = route;

@@ -57,7 +57,9 @@ struct tw_match {
     unsigned allowed;                         // 1 << enum tw_method, for TW_METHOD_NOT_ALLOWED
 };
 
-// TW_OK, TW_NOT_FOUND or TW_METHOD_NOT_ALLOWED (as for OPTIONS). HEAD is matched as GET.
+// TW_OK, TW_NOT_FOUND or TW_METHOD_NOT_ALLOWED (as for OPTIONS). HEAD is matched as GET. A path has
+// one pattern, the first of the table that fits: "/v1/products/batch" stands before
+// "/v1/products/{productId}".
 TW_MUST_USE enum tw_status tw_router_match(const struct tw_route_table *table, struct tw_str method,
                                            struct tw_str path, struct tw_match *out);
 

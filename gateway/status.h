@@ -32,12 +32,16 @@
     XX(REQUEST_TIMEOUT, "request-timeout", 408, "Request took too long to arrive", INFO)          \
     XX(ALREADY_EXISTS, "already-exists", 409, "Already exists", INFO)                             \
     XX(INSUFFICIENT_STOCK, "insufficient-stock", 409, "Not enough stock", INFO)                   \
+    XX(ORDER_NOT_OPEN, "order-not-open", 409, "Order is not open any more", INFO)                 \
+    XX(PRECONDITION_FAILED, "precondition-failed", 412, "Not in the state expected", INFO)        \
     XX(PAYLOAD_TOO_LARGE, "payload-too-large", 413, "Request body is too large", INFO)            \
     XX(URI_TOO_LONG, "uri-too-long", 414, "Request target is too long", INFO)                     \
     XX(UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", 415, "Unsupported media type", INFO)     \
     XX(EXPECTATION_FAILED, "expectation-failed", 417, "Expectation failed", INFO)                 \
     XX(VALIDATION_FAILED, "validation-failed", 422, "Validation failed", INFO)                    \
     XX(UNKNOWN_PRODUCT, "unknown-product", 422, "Unknown product", INFO)                          \
+    XX(UNKNOWN_STORE, "unknown-store", 422, "Unknown store", INFO)                                \
+    XX(UNKNOWN_CUSTOMER, "unknown-customer", 422, "Unknown customer", INFO)                       \
     XX(TOTAL_MISMATCH, "total-mismatch", 422, "Total does not match", INFO)                       \
     XX(PAYMENT_MISMATCH, "payment-mismatch", 422, "Payments do not cover the total", INFO)        \
     XX(DISCOUNT_TOO_LARGE, "discount-too-large", 422, "Discount exceeds the line", INFO)          \

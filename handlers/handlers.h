@@ -12,6 +12,10 @@ struct tw_verdict tw_product_create(struct tw_req *req);  // products.c
 struct tw_verdict tw_product_get(struct tw_req *req);     // products.c
 struct tw_verdict tw_sale_create(struct tw_req *req);     // sales.c
 struct tw_verdict tw_transaction_get(struct tw_req *req); // transactions.c
+struct tw_verdict tw_inventory_list(struct tw_req *req);  // inventory.c
+struct tw_verdict tw_inventory_get(struct tw_req *req);   // inventory.c
+struct tw_verdict tw_inventory_put(struct tw_req *req);   // inventory.c
+struct tw_verdict tw_inventory_move(struct tw_req *req);  // inventory_movements.c
 struct tw_verdict tw_me_get(struct tw_req *req);          // me.c
 
 #endif

@@ -14,6 +14,13 @@ static const struct tw_route rows[] = {
     {TW_POST, "/v1/transactions", TW_ROLE_CASHIER, tw_sale_create, TW_JSON, TW_CACHE_NEVER},
     {TW_GET, "/v1/transactions/{transactionId}", TW_ROLE_CASHIER, tw_transaction_get, NULL,
      TW_CACHE_NEVER},
+    {TW_GET, "/v1/inventory", TW_ROLE_CASHIER, tw_inventory_list, NULL, TW_CACHE_NEVER},
+    {TW_POST, "/v1/inventory/movements", TW_ROLE_MANAGER, tw_inventory_move, TW_JSON,
+     TW_CACHE_NEVER},
+    {TW_GET, "/v1/inventory/{productId}", TW_ROLE_CASHIER, tw_inventory_get, NULL,
+     TW_CACHE_REVALIDATE},
+    {TW_PUT, "/v1/inventory/{productId}", TW_ROLE_MANAGER, tw_inventory_put, TW_JSON,
+     TW_CACHE_NEVER},
     {TW_GET, "/v1/me", TW_ROLE_ANY, tw_me_get, NULL, TW_CACHE_NEVER},
 };
 

@@ -9,63 +9,54 @@
 
 #define DEFAULT_REGISTER "1"
 
-#define FIELD(of, json_name, field, kind, is_required, least, most, ...)                  \
-    {                                                                                     \
-        .name = json_name, .type = TW_FIELD_##kind, .offset = offsetof(struct of, field), \
-        .required = is_required, .min = least, .max = most, __VA_ARGS__                   \
-    }
-#define READ_ONLY(json_name)                          \
-    {                                                 \
-        .name = json_name, .type = TW_FIELD_READ_ONLY \
-    }
-
 static const struct tw_field item_fields[] = {
-    FIELD(tw_sale_item, "productId", product_id, UUID, true, 0, 0),
-    FIELD(tw_sale_item, "quantity", quantity, QUANTITY, true, 1, INT64_C(1000000000)),
-    FIELD(tw_sale_item, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),
-    READ_ONLY("name"),
-    READ_ONLY("unitPrice"),
-    READ_ONLY("taxRate"),
-    READ_ONLY("tax"),
-    READ_ONLY("lineTotal"),
-    READ_ONLY("shortage"),
+    TW_FIELD(tw_sale_item, "productId", product_id, UUID, true, 0, 0),
+    TW_FIELD(tw_sale_item, "quantity", quantity, QUANTITY, true, 1, INT64_C(1000000000)),
+    TW_FIELD(tw_sale_item, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),
+    TW_READ_ONLY("name"),
+    TW_READ_ONLY("unitPrice"),
+    TW_READ_ONLY("taxRate"),
+    TW_READ_ONLY("tax"),
+    TW_READ_ONLY("lineTotal"),
+    TW_READ_ONLY("shortage"),
 };
 static const struct tw_schema item_schema = {item_fields, TW_COUNT(item_fields),
                                              sizeof(struct tw_sale_item)};
 
 static const struct tw_field payment_fields[] = {
-    FIELD(tw_sale_payment, "method", method, TOKEN, true, 1, 32),
-    FIELD(tw_sale_payment, "amount", amount, MONEY, true, 0, TW_DECIMAL_MAX),
-    FIELD(tw_sale_payment, "reference", reference, TEXT, false, 1, 200),
+    TW_FIELD(tw_sale_payment, "method", method, TOKEN, true, 1, 32),
+    TW_FIELD(tw_sale_payment, "amount", amount, MONEY, true, 0, TW_DECIMAL_MAX),
+    TW_FIELD(tw_sale_payment, "reference", reference, TEXT, false, 1, 200),
 };
 static const struct tw_schema payment_schema = {payment_fields, TW_COUNT(payment_fields),
                                                 sizeof(struct tw_sale_payment)};
 
 static const struct tw_field sale_fields[] = {
-    FIELD(tw_sale, "transactionId", transaction_id, UUID, false, 0, 0),
-    FIELD(tw_sale, "timestamp", timestamp, TEXT, false, 20, 30),
-    FIELD(tw_sale, "items", items, LIST, true, 1, ITEMS_MAX, .element = &item_schema),
-    FIELD(tw_sale, "payments", payments, LIST, false, 1, PAYMENTS_MAX, .element = &payment_schema),
-    FIELD(tw_sale, "paymentMethod", payment_method, TOKEN, false, 1, 32),
-    FIELD(tw_sale, "registerId", register_id, TOKEN, false, 1, 64),
-    FIELD(tw_sale, "storeId", store_id, TOKEN, false, 1, 64),
-    FIELD(tw_sale, "cashierId", cashier_id, TEXT, false, 1, 128),
-    FIELD(tw_sale, "customerId", customer_id, UUID, false, 0, 0),
-    FIELD(tw_sale, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),
-    FIELD(tw_sale, "offline", offline, BOOL, false, 0, 0),
-    FIELD(tw_sale, "total", total, MONEY, false, 0, TW_DECIMAL_MAX),
-    READ_ONLY("date"),
-    READ_ONLY("subtotal"),
-    READ_ONLY("discountTotal"),
-    READ_ONLY("taxTotal"),
-    READ_ONLY("currency"),
-    READ_ONLY("pricesIncludeTax"),
-    READ_ONLY("change"),
-    READ_ONLY("status"),
-    READ_ONLY("receiptNumber"),
-    READ_ONLY("stockException"),
-    READ_ONLY("recordedAt"),
-    READ_ONLY("refunds"),
+    TW_FIELD(tw_sale, "transactionId", transaction_id, UUID, false, 0, 0),
+    TW_FIELD(tw_sale, "timestamp", timestamp, TEXT, false, 20, 30),
+    TW_FIELD(tw_sale, "items", items, LIST, true, 1, ITEMS_MAX, .element = &item_schema),
+    TW_FIELD(tw_sale, "payments", payments, LIST, false, 1, PAYMENTS_MAX,
+             .element = &payment_schema),
+    TW_FIELD(tw_sale, "paymentMethod", payment_method, TOKEN, false, 1, 32),
+    TW_FIELD(tw_sale, "registerId", register_id, TOKEN, false, 1, 64),
+    TW_FIELD(tw_sale, "storeId", store_id, TOKEN, false, 1, 64),
+    TW_FIELD(tw_sale, "cashierId", cashier_id, TEXT, false, 1, 128),
+    TW_FIELD(tw_sale, "customerId", customer_id, UUID, false, 0, 0),
+    TW_FIELD(tw_sale, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),
+    TW_FIELD(tw_sale, "offline", offline, BOOL, false, 0, 0),
+    TW_FIELD(tw_sale, "total", total, MONEY, false, 0, TW_DECIMAL_MAX),
+    TW_READ_ONLY("date"),
+    TW_READ_ONLY("subtotal"),
+    TW_READ_ONLY("discountTotal"),
+    TW_READ_ONLY("taxTotal"),
+    TW_READ_ONLY("currency"),
+    TW_READ_ONLY("pricesIncludeTax"),
+    TW_READ_ONLY("change"),
+    TW_READ_ONLY("status"),
+    TW_READ_ONLY("receiptNumber"),
+    TW_READ_ONLY("stockException"),
+    TW_READ_ONLY("recordedAt"),
+    TW_READ_ONLY("refunds"),
 };
 const struct tw_schema tw_sale_schema = {sale_fields, TW_COUNT(sale_fields),
                                          sizeof(struct tw_sale)};

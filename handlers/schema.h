@@ -64,6 +64,17 @@ struct tw_schema {
     size_t size; // of the parsed struct
 };
 
+// A row for the member `field` of struct `of`; more of it may follow: .element = …, .null_at = ….
+#define TW_FIELD(of, json_name, field, kind, is_required, least, most, ...)               \
+    {                                                                                     \
+        .name = json_name, .type = TW_FIELD_##kind, .offset = offsetof(struct of, field), \
+        .required = is_required, .min = least, .max = most, __VA_ARGS__                   \
+    }
+#define TW_READ_ONLY(json_name)                       \
+    {                                                 \
+        .name = json_name, .type = TW_FIELD_READ_ONLY \
+    }
+
 // What is wrong with a text. Its parts are the request's, or constants.
 struct tw_faults {
     enum tw_status status; // TW_MALFORMED_JSON or TW_VALIDATION_FAILED; of a handler's own: any

@@ -21,7 +21,8 @@ YEAR = "max-age=31536000"
 BODY_MAX = 1024 * 1024
 KEPT, PUBLIC, NEVER = "private, no-cache", "no-cache", "no-store"
 # The rows whose answers may be kept; every other one is personal.
-KEPT_ROUTES = {("GET", "/v1/products"), ("GET", "/v1/products/{productId}")}
+KEPT_ROUTES = {("GET", "/v1/products"), ("GET", "/v1/products/{productId}"),
+               ("GET", "/v1/inventory/{productId}")}
 
 
 def words(answer, name):
@@ -50,6 +51,9 @@ def assert_hard(answer, tls=False):
         assert answer.headers["cache-control"] == NEVER, answer.status_code
 
 
+WRITING = ("POST", "PUT", "PATCH")
+
+
 @pytest.fixture(params=PROTOCOLS)
 def any_api(request, gateway, shop, certificate):
     """A manager over each protocol in turn."""
@@ -64,10 +68,13 @@ def is_tls(api):
 @pytest.fixture
 def readable(shop, api):
     """{pattern: path} of something that is there for every GET of the table."""
-    sale = api.sell(shop.basket(shop.product()))
+    bread = shop.product(stock=10)
+    sale = api.sell(shop.basket(bread))
     return {"/v1/products": "/v1/products?limit=20",
-            "/v1/products/{productId}": "/v1/products/" + shop.product(),
-            "/v1/transactions/{transactionId}": sale.headers["location"], "/v1/me": "/v1/me"}
+            "/v1/products/{productId}": "/v1/products/" + bread,
+            "/v1/transactions/{transactionId}": sale.headers["location"],
+            "/v1/inventory": "/v1/inventory?limit=20",
+            "/v1/inventory/{productId}": "/v1/inventory/" + bread, "/v1/me": "/v1/me"}
 
 
 def reads(readable):
@@ -95,7 +102,7 @@ def test_every_route_is_hard(any_api):
         for asked in (method, "HEAD" if method == "GET" else method, "OPTIONS", "TRACE"):
             for token in ("", None, "x.y.z"):
                 answer = any_api.request(asked, sample(pattern), token=token,
-                                         json={} if asked == "POST" else None)
+                                         json={} if asked in WRITING else None)
                 assert_hard(answer, is_tls(any_api))
                 seen.add(answer.status_code)
     assert seen == {200, 204, 401, 404, 405, 422}
