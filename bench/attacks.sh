@@ -14,8 +14,8 @@
 set -euo pipefail
 
 bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$bench/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=setting.sh
+. "$bench/setting.sh"
 
 kinds=${BENCH_ATTACKS:-rapid_reset window_update_of_0 ping settings empty_data continuation hpack_bomb}
 rounds=${BENCH_ATTACK_ROUNDS:-3}
@@ -23,7 +23,7 @@ promised_ratio=2
 pid="" attacker_pid=""
 
 # shellcheck disable=SC2317  # called at the end
-pids_to_end() { echo $attacker_pid $pid; }
+pids_to_end() { printf '%s\n' "$attacker_pid" "$pid"; }
 
 # p99 in us of 400 honest requests a second for 3 s, beside an attack of kind $1 (or none).
 p99_beside() {

@@ -12,8 +12,8 @@
 set -euo pipefail
 
 bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$bench/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=setting.sh
+. "$bench/setting.sh"
 
 rounds=${BENCH_FLEET_ROUNDS:-5}
 promised_us=1000
@@ -21,7 +21,7 @@ pid="" redis_pid="" wrk_pid=""
 export BENCH_KEYS=${BENCH_FLEET_KEYS:-20000} BENCH_TOKEN
 
 # shellcheck disable=SC2317  # called at the end
-pids_to_end() { echo $wrk_pid $pid $redis_pid; }
+pids_to_end() { printf '%s\n' "$wrk_pid" "$pid" "$redis_pid"; }
 
 start_redis() { # its program, by the name that makes it the server
     (exec -a redis-server redis-check-rdb --port "$redis_port" --bind 127.0.0.1 --save '' \

@@ -12,8 +12,8 @@
 set -euo pipefail
 
 bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$bench/lib.sh"
+# shellcheck source-path=SCRIPTDIR source=setting.sh
+. "$bench/setting.sh"
 
 parts=${BENCH_IDENTITY:-instructions verifier flood}
 rounds=${BENCH_FLOOD_ROUNDS:-3}
@@ -29,7 +29,7 @@ pid="" flood_pid=""
 status=0
 
 # shellcheck disable=SC2317  # called at the end
-pids_to_end() { echo $flood_pid $pid; }
+pids_to_end() { printf '%s\n' "$flood_pid" "$pid"; }
 
 # ---- gateways ------------------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@
 set -euo pipefail
 
 bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-bench_var=bench-limits
-# shellcheck source-path=SCRIPTDIR source=lib.sh
-. "$bench/lib.sh"
+bench_var="bench-limits"
+# shellcheck source-path=SCRIPTDIR source=setting.sh
+. "$bench/setting.sh"
 
 parts=${*:-exact instructions throughput}
 seconds=${BENCH_LIMITS_SECONDS:-10}
