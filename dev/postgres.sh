@@ -151,7 +151,7 @@ copy_cluster() {
         mkdir socket
         cp "$2/password" "$2/pgpass" .
         PGPASSFILE=$PWD/pgpass pg_basebackup -h 127.0.0.1 -p "$(cat "$2/port")" -U '"$superuser"' -D data \
-            -X stream -c fast -R >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
+            -X stream -c fast -N -R >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
         touch ready' "$1" || fail "pg_basebackup of $1 failed"
 }
 

@@ -14,14 +14,19 @@
 // A connection that answers nothing for its statement timeout and this long is dead.
 #define SILENCE_GRACE_MS 1000
 
+// Without a connection that takes writes for so long, writes are refused: their clients shall know
+// within 100 ms (FAULTS D2).
+#define WRITES_LOST_US 40000
+
 // A query is sent at most so often: once, and once more after a lost connection or a deadlock.
 #define ATTEMPTS_MAX 3
 
 struct tw_db {
     h2o_loop_t *loop;
-    struct tw_db_resolver *resolver;
+    struct tw_db_server primary;
     const struct tw_config *config;
     struct tw_worker_page *page;
+    struct tw_db_shared *shared;
     unsigned worker_index;
     struct tw_db_lane lanes[TW_LANE_COUNT];
     h2o_timeout_t tick_timeout;
@@ -38,9 +43,14 @@ struct st_h2o_evloop_t *tw_db_loop(const struct tw_db *db)
     return db->loop;
 }
 
-struct tw_db_resolver *tw_db_resolver(const struct tw_db *db)
+struct tw_db_shared *tw_db_shared(const struct tw_db *db)
 {
-    return db->resolver;
+    return db->shared;
+}
+
+bool tw_db_takes_writes(const struct tw_db *db)
+{
+    return db->lanes[TW_LANE_WRITE].n_ready > 0;
 }
 
 struct tw_worker_page *tw_db_page(const struct tw_db *db)
@@ -75,7 +85,8 @@ static void lane_sizes(unsigned max_connections, unsigned worker_index, unsigned
 static void on_tick(h2o_timeout_entry_t *entry);
 
 struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *config,
-                        unsigned worker_index, unsigned n_workers, struct tw_worker_page *page)
+                        unsigned worker_index, unsigned n_workers, struct tw_worker_page *page,
+                        struct tw_db_shared *shared)
 {
     struct tw_db *db = calloc(1, sizeof(*db));
     if (!db)
@@ -83,17 +94,19 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
     db->loop = ctx->loop;
     db->config = config;
     db->page = page;
+    db->shared = shared;
     db->worker_index = worker_index;
     h2o_timeout_init(db->loop, &db->tick_timeout, TICK_MS);
     db->tick.cb = on_tick;
     unsigned sizes[TW_LANE_COUNT];
     lane_sizes(config->db_max_connections, worker_index, n_workers, sizes);
-    db->resolver = tw_db_resolver_new(&ctx->receivers.hostinfo_getaddr, config->db_url);
-    bool ok = db->resolver &&
-              tw_lane_init(&db->lanes[TW_LANE_FAST], db, TW_LANE_FAST, sizes[TW_LANE_FAST],
-                           config->db_pipeline_depth) &&
-              tw_lane_init(&db->lanes[TW_LANE_WRITE], db, TW_LANE_WRITE, sizes[TW_LANE_WRITE], 1) &&
-              tw_lane_init(&db->lanes[TW_LANE_SLOW], db, TW_LANE_SLOW, sizes[TW_LANE_SLOW], 1);
+    struct tw_db_server *primary = &db->primary;
+    primary->url = config->db_url;
+    primary->resolver = tw_db_resolver_new(&ctx->receivers.hostinfo_getaddr, config->db_url);
+    const unsigned depths[TW_LANE_COUNT] = {config->db_pipeline_depth, 1, 1};
+    bool ok = primary->resolver != NULL;
+    for (int l = 0; l < TW_LANE_COUNT && ok; l++)
+        ok = tw_lane_init(&db->lanes[l], db, (enum tw_lane)l, primary, sizes[l], depths[l]);
     if (!ok) {
         tw_db_free(db);
         return NULL;
@@ -111,7 +124,7 @@ void tw_db_free(struct tw_db *db)
     h2o_timeout_dispose(db->loop, &db->tick_timeout);
     for (size_t l = 0; l < TW_LANE_COUNT; l++)
         tw_lane_dispose(&db->lanes[l]);
-    tw_db_resolver_free(db->resolver);
+    tw_db_resolver_free(db->primary.resolver);
     free(db);
 }
 
@@ -175,6 +188,14 @@ static struct tw_db_query *query_new(struct tw_db *db, const struct tw_db_call *
     return query;
 }
 
+// A write has nowhere to go, and it has been so for a while. A worker that has only begun waits for
+// its first connection as long as a queue may wait.
+static bool writes_are_lost(const struct tw_db_lane *lane, uint64_t now_us)
+{
+    return lane->index == TW_LANE_WRITE && lane->was_ready && lane->no_ready_since_us != 0 &&
+           now_us - lane->no_ready_since_us > WRITES_LOST_US;
+}
+
 enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
                             struct tw_db_query **out)
 {
@@ -182,8 +203,9 @@ enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
     uint64_t now_us = tw_now_us();
     if (call->params->failed || (int)call->params->n != tw_statements[call->stmt].n_params)
         return TW_INTERNAL;
-    if (lane->no_ready_since_us != 0 &&
-        now_us - lane->no_ready_since_us > db->config->db_queue_timeout_ms * 1000)
+    if (writes_are_lost(lane, now_us) ||
+        (lane->no_ready_since_us != 0 &&
+         now_us - lane->no_ready_since_us > db->config->db_queue_timeout_ms * 1000))
         return TW_DATABASE_UNAVAILABLE;
     if (lane->queued >= db->config->db_queue_max)
         return TW_OVERLOADED;
@@ -266,6 +288,9 @@ void tw_db_conn_changed(struct tw_db_conn *conn)
     struct tw_db_lane *lane = &db->lanes[conn->lane];
     lane->n_ready += conn->state == TW_CONN_READY ? 1 : -1u;
     lane->no_ready_since_us = lane->n_ready > 0 ? 0 : tw_now_us();
+    lane->was_ready |= lane->n_ready > 0;
+    if (conn->state == TW_CONN_READY && lane->n_ready == 1)
+        tw_conn_say_connected(conn);
     tw_metric_set(db->page, TW_METRIC_DB_CONNECTIONS_FAST + (int)conn->lane, lane->n_ready);
 }
 
@@ -290,7 +315,8 @@ static void lane_expire(struct tw_db *db, struct tw_db_lane *lane, uint64_t now_
                                                            lane->live.next);
         bool queued = query->state == TW_QUERY_QUEUED;
         bool waited = queued &&
-                      now_us - query->queued_at_us > db->config->db_queue_timeout_ms * 1000;
+                      (now_us - query->queued_at_us > db->config->db_queue_timeout_ms * 1000 ||
+                       writes_are_lost(lane, now_us));
         if (now_us < query->deadline_us && !waited)
             return;
         if (queued && query->first_sent_us != 0 && !waited)
@@ -303,28 +329,12 @@ static void lane_expire(struct tw_db *db, struct tw_db_lane *lane, uint64_t now_
     }
 }
 
-static void conn_tick(struct tw_db_conn *conn, const struct tw_db_lane *lane, uint64_t now_us)
+// While a lane has no connection, one of them tries: the others would only hear the same.
+static void lane_connect(struct tw_db_lane *lane)
 {
-    const struct tw_config *config = conn->db->config;
     uint64_t silence_us = (lane->statement_timeout_ms + SILENCE_GRACE_MS) * 1000;
-    switch (conn->state) {
-    case TW_CONN_DOWN:
-        if (now_us >= conn->retry_at_us)
-            tw_conn_start(conn);
-        break;
-    case TW_CONN_CONNECTING:
-    case TW_CONN_PREPARING:
-        if (now_us - conn->state_since_us > config->db_connect_timeout_ms * 1000)
-            tw_conn_break(conn, "took too long to connect");
-        break;
-    case TW_CONN_READY:
-        tw_account_watch(conn, now_us);
-        if (conn->stale && conn->entries_n == 0)
-            tw_conn_replace(conn);
-        else if (conn->in_flight > 0 && now_us - conn->last_progress_us > silence_us)
-            tw_conn_break(conn, "does not answer");
-        break;
-    }
+    for (unsigned i = 0; i < lane->n_conns; i++)
+        tw_conn_tick(&lane->conns[i], i == 0 || lane->n_ready > 0, silence_us);
 }
 
 static void on_tick(h2o_timeout_entry_t *entry)
@@ -334,16 +344,17 @@ static void on_tick(h2o_timeout_entry_t *entry)
     for (size_t l = 0; l < TW_LANE_COUNT; l++) {
         struct tw_db_lane *lane = &db->lanes[l];
         lane_expire(db, lane, now_us);
-        for (unsigned i = 0; i < lane->n_conns; i++)
-            conn_tick(&lane->conns[i], lane, now_us);
+        lane_connect(lane);
     }
     h2o_timeout_link(db->loop, &db->tick_timeout, &db->tick);
 }
 
 unsigned tw_db_ready(const struct tw_db *db)
 {
-    return (db->lanes[TW_LANE_FAST].n_ready > 0 ? TW_READY_DB_READ : 0) |
-           (db->lanes[TW_LANE_WRITE].n_ready > 0 ? TW_READY_DB_WRITE : 0);
+    bool reads = db->lanes[TW_LANE_FAST].n_ready > 0;
+    bool writes = db->lanes[TW_LANE_WRITE].n_ready > 0 ||
+                  (db->lanes[TW_LANE_WRITE].was_ready && reads);
+    return (reads ? TW_READY_DB_READ : 0) | (writes ? TW_READY_DB_WRITE : 0);
 }
 
 size_t tw_db_unfinished(const struct tw_db *db)

@@ -19,6 +19,7 @@
 
 #include "config/config.h"
 #include "gateway/db_rows.h"
+#include "gateway/db_shared.h"
 #include "gateway/db_statement.h"
 #include "gateway/shared.h"
 #include "gateway/status.h"
@@ -48,7 +49,8 @@ typedef void (*tw_db_callback)(void *owner, const struct tw_db_result *result);
 // `ctx` is the worker's h2o context. NULL when memory is short. Connecting begins at the next
 // flush.
 struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *config,
-                        unsigned worker_index, unsigned n_workers, struct tw_worker_page *page);
+                        unsigned worker_index, unsigned n_workers, struct tw_worker_page *page,
+                        struct tw_db_shared *shared);
 
 // Closes all connections; queries still there are forgotten without a callback.
 void tw_db_free(struct tw_db *db);
@@ -81,7 +83,9 @@ void tw_db_detach(struct tw_db_query *query);
 // Sends what this loop turn has gathered. To be called once at the end of each turn.
 void tw_db_flush(struct tw_db *db);
 
-// Bits TW_READY_DB_READ | TW_READY_DB_WRITE.
+// Bits TW_READY_DB_READ | TW_READY_DB_WRITE. Who could write once and can read still counts as
+// ready for both: in a failover all gateways lose their writes, and none shall lose its reads for
+// that.
 unsigned tw_db_ready(const struct tw_db *db);
 
 // Queries taken over and not answered yet: a draining worker leaves when it is 0.

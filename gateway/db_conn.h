@@ -16,6 +16,7 @@
 
 #include "gateway/db.h"
 #include "gateway/db_resolve.h"
+#include "gateway/db_trouble.h"
 #include "gateway/h2o_include.h"
 
 enum tw_conn_state { TW_CONN_DOWN, TW_CONN_CONNECTING, TW_CONN_PREPARING, TW_CONN_READY };
@@ -57,8 +58,16 @@ struct tw_conn_entry {
     struct tw_db_query *query; // QUERY: first of its batch; NULL once answered or given back
 };
 
+// One URL's servers.
+struct tw_db_server {
+    const char *url;
+    struct tw_db_resolver *resolver;
+    struct tw_db_trouble troubles[TW_LANE_COUNT];
+};
+
 struct tw_db_conn {
     struct tw_db *db;
+    struct tw_db_server *server;
     enum tw_lane lane;
     enum tw_conn_state state;
     PGconn *pg;         // NULL when DOWN
@@ -78,16 +87,23 @@ struct tw_db_conn {
     uint64_t read_at_us;       // when the answers that are taken now were read
     uint64_t retry_at_us;      // DOWN
     uint64_t backoff_ms;
+    uint64_t ready_until_us;   // when it was READY last; 0: never
+    uint64_t address_since_us; // CONNECTING: since when libpq tries the present address
+    bool any_server;           // a reading lane looks for any server, since none took writes
     unsigned entries_cap, entries_head, entries_n;
     struct tw_conn_entry *entries; // ring
 };
 
-TW_MUST_USE bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db, enum tw_lane lane,
-                              unsigned depth);
+TW_MUST_USE bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db,
+                              struct tw_db_server *server, enum tw_lane lane, unsigned depth);
 void tw_conn_dispose(struct tw_db_conn *conn); // frees without callbacks
 
-// DOWN and due: begins to connect, or stays DOWN while the host's name is being looked up.
-void tw_conn_start(struct tw_db_conn *conn);
+// Looks after time: connects when it is due and `may_connect`, gives up what takes too long (an
+// answer: longer than silence_us), replaces what is stale.
+void tw_conn_tick(struct tw_db_conn *conn, bool may_connect, uint64_t silence_us);
+
+// Says that the lane has a connection again, if that it had none has been said.
+void tw_conn_say_connected(struct tw_db_conn *conn);
 
 // Appends the query, or all of a batch, to the pipeline with these parameters, which are copied;
 // false when the connection broke (the queries are untouched).
@@ -99,9 +115,6 @@ void tw_conn_sync(struct tw_db_conn *conn);
 
 // Closes it, gives its queries back to db.c and plans the next try. `why` is for the log.
 void tw_conn_break(struct tw_db_conn *conn, const char *why);
-
-// READY and idle: closes it and connects again at once, which prepares its statements anew.
-void tw_conn_replace(struct tw_db_conn *conn);
 
 // ---- implemented by db.c ------------------------------------------------------------------------
 
@@ -129,7 +142,10 @@ void tw_db_conn_changed(struct tw_db_conn *conn);
 
 const struct tw_config *tw_db_config(const struct tw_db *db);
 struct st_h2o_evloop_t *tw_db_loop(const struct tw_db *db);
-struct tw_db_resolver *tw_db_resolver(const struct tw_db *db);
+struct tw_db_shared *tw_db_shared(const struct tw_db *db);
+
+// Whether a connection of lane write is ready: there is a primary.
+bool tw_db_takes_writes(const struct tw_db *db);
 struct tw_worker_page *tw_db_page(const struct tw_db *db);
 unsigned tw_db_worker_index(const struct tw_db *db);
 

@@ -17,8 +17,8 @@ static char batch_buffer[TW_BATCH_BYTES_MAX];
 
 // ---- making and freeing -------------------------------------------------------------------------
 
-bool tw_lane_init(struct tw_db_lane *lane, struct tw_db *db, enum tw_lane index, unsigned n_conns,
-                  unsigned depth)
+bool tw_lane_init(struct tw_db_lane *lane, struct tw_db *db, enum tw_lane index,
+                  struct tw_db_server *server, unsigned n_conns, unsigned depth)
 {
     lane->db = db;
     lane->index = index;
@@ -30,7 +30,7 @@ bool tw_lane_init(struct tw_db_lane *lane, struct tw_db *db, enum tw_lane index,
     if (!lane->conns)
         return false;
     for (; lane->n_conns < n_conns; lane->n_conns++)
-        if (!tw_conn_init(&lane->conns[lane->n_conns], db, index, depth))
+        if (!tw_conn_init(&lane->conns[lane->n_conns], db, server, index, depth))
             return false;
     if (index == TW_LANE_WRITE)
         lane->n_for_batches = n_conns > BATCHES_IN_FLIGHT ? BATCHES_IN_FLIGHT : n_conns - 1;

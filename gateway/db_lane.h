@@ -25,6 +25,7 @@ struct tw_db_lane {
     unsigned unanswered;
     unsigned n_ready;
     uint64_t no_ready_since_us; // 0 while a connection is ready
+    bool was_ready;             // a connection has been, since the worker began
     struct tw_db_conn *conns;
     unsigned n_conns;
     unsigned n_for_batches; // connections that other queries leave alone
@@ -34,7 +35,7 @@ struct tw_db_lane {
 // Connections are made, each with room for `depth` queries in flight; all are DOWN. False without
 // memory: dispose it all the same.
 TW_MUST_USE bool tw_lane_init(struct tw_db_lane *lane, struct tw_db *db, enum tw_lane index,
-                              unsigned n_conns, unsigned depth);
+                              struct tw_db_server *server, unsigned n_conns, unsigned depth);
 
 // Closes the connections; queries still there are freed without a callback.
 void tw_lane_dispose(struct tw_db_lane *lane);

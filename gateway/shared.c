@@ -4,6 +4,8 @@
 #include <openssl/crypto.h>
 #include <sys/mman.h>
 
+#include "gateway/db_shared.h"
+
 // Two copies in turn: the generation's lowest bit names the current one, the master writes the
 // other. Memory that was never written costs nothing.
 struct slot {
@@ -18,6 +20,7 @@ struct tw_shared {
     unsigned n_workers;
     struct tw_worker_page *workers;
     struct slot *slots;
+    struct tw_db_shared db;
 };
 
 static void *map_shared(size_t size)
@@ -38,6 +41,11 @@ struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_slots)
         return NULL;
     (void)madvise(shared->slots, n_slots * sizeof(shared->slots[0]), MADV_DONTDUMP);
     return shared;
+}
+
+struct tw_db_shared *tw_shared_db(struct tw_shared *shared)
+{
+    return &shared->db;
 }
 
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index)

@@ -32,7 +32,7 @@ struct tw_route_stats {
 // What a worker says of itself; bits of tw_worker_page.ready.
 #define TW_READY_SERVING  1u // accepts connections
 #define TW_READY_DB_READ  2u // at least one connection of lane fast is ready
-#define TW_READY_DB_WRITE 4u // at least one connection of lane write is ready
+#define TW_READY_DB_WRITE 4u // lane write is ready, or was and reads are (db.h)
 #define TW_READY_KEYS     8u // at least one issuer has keys
 #define TW_READY_ALL      15u
 
@@ -52,6 +52,10 @@ struct tw_shared;
 
 // Zeroed; NULL when memory is refused. Never freed: it lives as long as the processes.
 struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_slots);
+
+// What the workers share about the database (db_shared.h).
+struct tw_db_shared;
+struct tw_db_shared *tw_shared_db(struct tw_shared *shared);
 
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index);
 

@@ -234,7 +234,7 @@ int tw_worker_run(const struct tw_heritage *heritage)
     signal(SIGPIPE, SIG_IGN);
     bool installed = h2o_init(worker);
     worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
-                           heritage->n_workers, worker->page);
+                           heritage->n_workers, worker->page, tw_shared_db(heritage->shared));
     if (!installed || !worker->db || !tw_worker_keys_init(worker) || !access_init(worker) ||
         !fleet_init(worker) || !tw_accept_start(worker)) {
         tw_log(TW_LEVEL_ERROR, "worker_failed", "the worker cannot start");

@@ -40,8 +40,8 @@ class Postgres:
     def stop(self):
         self._script("stop")
 
-    def stop_immediate(self):
-        self._script("stop-immediate")
+    def stop_immediate(self, check=True):
+        self._script("stop-immediate", check=check)
 
     def follow(self, primary, port=""):
         """Starts as a streaming standby of a running Postgres, made by pg_basebackup."""

@@ -25,8 +25,9 @@ class PostgresPair:
         return self
 
     def remove(self):
-        self.standby.remove()
-        self.primary.remove()
+        for server in (self.standby, self.primary):
+            server.stop_immediate(check=False)
+            server.remove()
 
     def ask(self, server, sql, *args, database="postgres"):
         """Rows, of a connection that is closed again."""
@@ -76,9 +77,11 @@ class PostgresPair:
         self.primary, self.standby = self.standby, self.primary
 
     def heal(self):
-        """The standby is made anew from the primary, and has caught up."""
+        """The primary runs; the standby is made anew from it, and has caught up."""
+        self.primary.start()
         self.ask(self.primary, "ALTER SYSTEM RESET synchronous_standby_names")
         self.ask(self.primary, "SELECT pg_reload_conf()")
+        self.standby.stop_immediate(check=False)  # if it runs; nobody needs its last checkpoint
         self.standby.remove()
         self.standby.follow(self.primary, self._ports[self.standby])
         self.caught_up()

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// db_connect: what a connection tells libpq: whose address, which kind of server, who we are, the
+// password of the moment. Private to db*.c. Runs in: worker, command line.
+
+#ifndef TW_DB_CONNECT_H
+#define TW_DB_CONNECT_H
+
+#include <libpq-fe.h>
+
+#include "gateway/base.h"
+
+struct tw_db_login {
+    const char *url;
+    const char *password_file; // "" : none. Read anew each time; it wins over the URL's password
+    const char *application;   // unless the URL names one
+    const char *server_kind;   // target_session_attrs, unless the URL says so; NULL: any
+    const char *host, *hostaddr, *port; // instead of the URL's, or NULL
+    const char *timeout_s;              // of a blocking connection; NULL: the URL's
+};
+
+// Begins to connect: the caller polls. NULL when that is impossible, and *why says so.
+PGconn *tw_db_connect_start(const struct tw_db_login *login, const char **why);
+
+// Connects and waits. As above; the caller looks at PQstatus.
+PGconn *tw_db_connect_wait(const struct tw_db_login *login, const char **why);
+
+// libpq's message as one line: what it says of each server it tried. Never the URL.
+void tw_db_connect_fault(const PGconn *pg, char *out, size_t size);
+
+#endif
