@@ -7,6 +7,7 @@
 #include "gateway/db_account.h"
 #include "gateway/db_gather.h"
 #include "gateway/db_lane.h"
+#include "gateway/db_retry.h"
 
 // How often deadlines, queue timeouts and reconnections are looked at.
 #define TICK_MS 20
@@ -290,7 +291,7 @@ void tw_db_conn_changed(struct tw_db_conn *conn)
     lane->no_ready_since_us = lane->n_ready > 0 ? 0 : tw_now_us();
     lane->was_ready |= lane->n_ready > 0;
     if (conn->state == TW_CONN_READY && lane->n_ready == 1)
-        tw_conn_say_connected(conn);
+        tw_retry_say_connected(conn);
     tw_metric_set(db->page, TW_METRIC_DB_CONNECTIONS_FAST + (int)conn->lane, lane->n_ready);
 }
 
@@ -334,7 +335,7 @@ static void lane_connect(struct tw_db_lane *lane)
 {
     uint64_t silence_us = (lane->statement_timeout_ms + SILENCE_GRACE_MS) * 1000;
     for (unsigned i = 0; i < lane->n_conns; i++)
-        tw_conn_tick(&lane->conns[i], i == 0 || lane->n_ready > 0, silence_us);
+        tw_retry_tick(&lane->conns[i], i == 0 || lane->n_ready > 0, silence_us);
 }
 
 static void on_tick(h2o_timeout_entry_t *entry)

@@ -8,27 +8,13 @@
 #include <unistd.h>
 
 #include "gateway/db_account.h"
-#include "gateway/db_connect.h"
+#include "gateway/db_retry.h"
 #include "gateway/log.h"
 
 // A write that waits for a lock lets others have its connection after this part of its time: a
 // batch may wait so long twice (for its turn, then for the row), and its neighbours with it. Longer
 // than the batches of many workers take, one behind the other, for one hot product.
 #define WRITE_LOCK_SHARE 16
-
-// A connection that was ready for so long is tried again at once, within START_JITTER_US.
-#define READY_LONG_US   1000000
-#define START_JITTER_US 20000
-
-// Where there are other servers, or was a ready connection lately, pauses stay short: writes resume
-// within 2 s of a promotion (FAULTS D2).
-#define PAUSE_HOPEFUL_MS 1000
-#define LATELY_US        60000000
-
-// Of several addresses the next one has its turn when one is silent for so long.
-#define ADDRESS_PATIENCE_US 1000000
-
-static const char *const lane_names[] = {"fast", "write", "slow"};
 
 bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db, struct tw_db_server *server,
                   enum tw_lane lane, unsigned depth)
@@ -96,60 +82,6 @@ static void entry_pop(struct tw_db_conn *conn)
 
 // ---- break and try again ------------------------------------------------------------------------
 
-static void name_lane(const struct tw_db_conn *conn, char out[32])
-{
-    (void)snprintf(out, 32, "lane %s", lane_names[conn->lane]);
-}
-
-void tw_conn_say_connected(struct tw_db_conn *conn)
-{
-    char lane[32], server[128];
-    const char *hostaddr = PQhostaddr(conn->pg), *host = PQhost(conn->pg);
-    name_lane(conn, lane);
-    (void)snprintf(server, sizeof(server), "%s port %s", hostaddr && hostaddr[0] ? hostaddr : host,
-                   PQport(conn->pg));
-    tw_db_trouble_over(&conn->server->troubles[conn->lane], lane, server);
-}
-
-static void log_break(struct tw_db_conn *conn, const char *why)
-{
-    char lane[32], cause[600];
-    name_lane(conn, lane);
-    int n = snprintf(cause, sizeof(cause), "%s: ", why);
-    tw_db_connect_fault(conn->pg, cause + n, sizeof(cause) - (size_t)n);
-    if (!cause[n])
-        cause[n - 2] = '\0';
-    tw_db_trouble_add(&conn->server->troubles[conn->lane], lane, cause, conn->retry_at_us);
-}
-
-static uint64_t jitter_us(uint64_t most_us)
-{
-    uint32_t random;
-    tw_random(&random, sizeof(random));
-    return (uint64_t)random * most_us / UINT32_MAX;
-}
-
-// Half of the pause is jitter, so that the connections of all workers do not come back at once.
-static void plan_retry(struct tw_db_conn *conn)
-{
-    uint64_t now_us = tw_now_us(), most_ms = tw_db_config(conn->db)->db_backoff_max_ms;
-    if (conn->state == TW_CONN_READY)
-        conn->ready_until_us = now_us;
-    if (conn->state == TW_CONN_READY && now_us - conn->state_since_us > READY_LONG_US) {
-        conn->retry_at_us = now_us + jitter_us(START_JITTER_US);
-        return;
-    }
-    bool was_ready_lately = conn->ready_until_us != 0 && now_us - conn->ready_until_us < LATELY_US;
-    if ((was_ready_lately || tw_db_resolver_has_several(conn->server->resolver)) &&
-        most_ms > PAUSE_HOPEFUL_MS)
-        most_ms = PAUSE_HOPEFUL_MS;
-    if (conn->backoff_ms > most_ms)
-        conn->backoff_ms = most_ms;
-    uint64_t half_us = conn->backoff_ms * 1000 / 2;
-    conn->retry_at_us = now_us + half_us + jitter_us(half_us);
-    conn->backoff_ms *= 2;
-}
-
 // All queries of a batch; the oldest last, so that those that are sent again keep their order.
 static void give_back(struct tw_db_query *batch, enum tw_returned why)
 {
@@ -170,10 +102,8 @@ static void give_back(struct tw_db_query *batch, enum tw_returned why)
 
 void tw_conn_break(struct tw_db_conn *conn, const char *why)
 {
-    plan_retry(conn);
-    log_break(conn, why);
-    // Reading lanes want the primary; every other try takes what there is.
-    conn->any_server = conn->state == TW_CONN_CONNECTING && !conn->any_server;
+    tw_retry_plan(conn);
+    tw_retry_say_lost(conn, why);
     tw_metric_add(tw_db_page(conn->db), TW_METRIC_DB_CONNECTION_LOSSES, 1);
     close_pg(conn);
     set_state(conn, TW_CONN_DOWN);
@@ -362,7 +292,7 @@ static bool setup_succeeded(struct tw_db_conn *conn, const PGresult *pg_result)
     const char *state = field_of(pg_result, PG_DIAG_SQLSTATE);
     const char *advice = strcmp(state, "42P05") == 0 ? "a pooler needs db.prepare: false"
                                                      : "run `tillway migrate`?";
-    tw_log(TW_LEVEL_ERROR, "db_prepare_failed", "lane %s: %s (%s)", lane_names[conn->lane],
+    tw_log(TW_LEVEL_ERROR, "db_prepare_failed", "lane %s: %s (%s)", tw_lane_name(conn->lane),
            field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY), advice);
     return false;
 }
@@ -566,58 +496,15 @@ static void on_connect_event(h2o_socket_t *sock, const char *err)
         poll_connect(conn);
 }
 
-// The lanes that write need a server that takes writes, and those that read prefer it: it has all
-// that was written. A URL that says target_session_attrs itself is obeyed.
-static const char *server_kind(const struct tw_db_conn *conn)
+void tw_conn_connect(struct tw_db_conn *conn, const struct tw_db_addresses *addresses,
+                     const char *why)
 {
-    return conn->lane == TW_LANE_WRITE || !conn->any_server ? "read-write" : "any";
-}
-
-static PGconn *connect_begin(struct tw_db_conn *conn, const struct tw_db_addresses *addresses,
-                             const char **why)
-{
-    char name[64];
-    (void)snprintf(name, sizeof(name), "tillway worker %u %s", tw_db_worker_index(conn->db),
-                   lane_names[conn->lane]);
-    const struct tw_db_login login = {
-        .url = conn->server->url,
-        .password_file = tw_db_config(conn->db)->db_password_file,
-        .application = name,
-        .server_kind = server_kind(conn),
-        .host = addresses->host,
-        .hostaddr = addresses->hostaddr,
-        .port = addresses->port,
-    };
-    return tw_db_connect_start(&login, why);
-}
-
-// DOWN and due: begins to connect, or stays DOWN while names are looked up, or while the machine
-// has begun enough connections.
-static void start(struct tw_db_conn *conn)
-{
-    struct tw_db_addresses addresses;
-    const char *why;
-    enum tw_resolved resolved = tw_db_resolve(conn->server->resolver, &addresses, &why);
-    if (resolved == TW_RESOLVED_PENDING)
-        return;
-    uint64_t now_us = tw_now_us();
-    uint64_t wait_us = resolved == TW_RESOLVED_FAILED
-                           ? 0
-                           : tw_db_connect_wait_us(tw_db_shared(conn->db),
-                                                   tw_db_config(conn->db)->db_connect_rate, now_us);
-    if (wait_us > 0) {
-        conn->retry_at_us = now_us + wait_us + jitter_us(START_JITTER_US);
-        return;
-    }
     conn->stale = false;
     set_state(conn, TW_CONN_CONNECTING);
-    if (resolved == TW_RESOLVED_FAILED) {
-        tw_conn_break(conn, why);
-        return;
-    }
-    conn->pg = connect_begin(conn, &addresses, &why);
+    if (addresses)
+        conn->pg = tw_retry_dial(conn, addresses, &why);
     if (!conn->pg || PQstatus(conn->pg) == CONNECTION_BAD || !watch_socket(conn)) {
-        tw_conn_break(conn, why ? why : "cannot connect");
+        tw_conn_break(conn, conn->pg ? "cannot connect" : why);
         return;
     }
     PQsetNoticeProcessor(conn->pg, drop_notice, NULL);
@@ -625,65 +512,13 @@ static void start(struct tw_db_conn *conn)
     h2o_socket_notify_write(conn->sock, on_connect_event);
 }
 
-// READY and idle: closes it and connects again at once, which prepares its statements anew.
-static void replace(struct tw_db_conn *conn)
+void tw_conn_replace(struct tw_db_conn *conn)
 {
     close_pg(conn);
-    conn->ready_until_us = tw_now_us();
     set_state(conn, TW_CONN_DOWN);
+    conn->ready_until_us = tw_now_us();
     conn->any_server = false;
     conn->retry_at_us = 0;
-}
-
-// Another address may answer: this one is tried last for a while.
-static void pass_by(struct tw_db_conn *conn, const char *why)
-{
-    const char *hostaddr = PQhostaddr(conn->pg), *port = PQport(conn->pg);
-    tw_db_resolver_silent(conn->server->resolver, hostaddr ? hostaddr : "", port ? port : "");
-    if (tw_db_resolver_has_several(conn->server->resolver))
-        conn->backoff_ms = tw_db_config(conn->db)->db_backoff_min_ms;
-    tw_conn_break(conn, why);
-}
-
-static void watch_connecting(struct tw_db_conn *conn)
-{
-    uint64_t now_us = tw_now_us();
-    bool has_several = tw_db_resolver_has_several(conn->server->resolver);
-    if (has_several && PQstatus(conn->pg) == CONNECTION_STARTED &&
-        now_us - conn->address_since_us > ADDRESS_PATIENCE_US)
-        pass_by(conn, "no answer from one address");
-    else if (now_us - conn->state_since_us > tw_db_config(conn->db)->db_connect_timeout_ms * 1000)
-        pass_by(conn, "took too long to connect");
-}
-
-// It was there when no server took writes, and now one does: what it reads may be old.
-static bool is_on_a_standby(const struct tw_db_conn *conn)
-{
-    const char *in_recovery = PQparameterStatus(conn->pg, "in_hot_standby");
-    return in_recovery && strcmp(in_recovery, "on") == 0 && tw_db_takes_writes(conn->db);
-}
-
-void tw_conn_tick(struct tw_db_conn *conn, bool may_connect, uint64_t silence_us)
-{
-    uint64_t now_us = tw_now_us();
-    switch (conn->state) {
-    case TW_CONN_DOWN:
-        if (may_connect && now_us >= conn->retry_at_us)
-            start(conn);
-        break;
-    case TW_CONN_CONNECTING:
-    case TW_CONN_PREPARING:
-        watch_connecting(conn);
-        break;
-    case TW_CONN_READY:
-        tw_account_watch(conn, now_us);
-        conn->stale |= is_on_a_standby(conn);
-        if (conn->stale && conn->entries_n == 0)
-            replace(conn);
-        else if (conn->in_flight > 0 && now_us - conn->last_progress_us > silence_us)
-            tw_conn_break(conn, "does not answer");
-        break;
-    }
 }
 
 static bool send_query(struct tw_db_conn *conn, const struct tw_db_query *query,

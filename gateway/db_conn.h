@@ -98,12 +98,12 @@ TW_MUST_USE bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db,
                               struct tw_db_server *server, enum tw_lane lane, unsigned depth);
 void tw_conn_dispose(struct tw_db_conn *conn); // frees without callbacks
 
-// Looks after time: connects when it is due and `may_connect`, gives up what takes too long (an
-// answer: longer than silence_us), replaces what is stale.
-void tw_conn_tick(struct tw_db_conn *conn, bool may_connect, uint64_t silence_us);
+// DOWN: begins to connect. Without addresses it breaks at once, because of `why`.
+void tw_conn_connect(struct tw_db_conn *conn, const struct tw_db_addresses *addresses,
+                     const char *why);
 
-// Says that the lane has a connection again, if that it had none has been said.
-void tw_conn_say_connected(struct tw_db_conn *conn);
+// READY and idle: closes it, to connect anew, which prepares its statements anew.
+void tw_conn_replace(struct tw_db_conn *conn);
 
 // Appends the query, or all of a batch, to the pipeline with these parameters, which are copied;
 // false when the connection broke (the queries are untouched).
