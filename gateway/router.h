@@ -30,7 +30,8 @@ enum tw_cache {
     TW_CACHE_REVALIDATE, // kept, but asked again each time, by the answer's ETag
 };
 
-#define TW_JSON "application/json"
+#define TW_JSON       "application/json"
+#define TW_JSON_PATCH "application/merge-patch+json, application/json" // RFC 7396
 
 struct tw_route {
     enum tw_method method;

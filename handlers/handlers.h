@@ -16,6 +16,11 @@ struct tw_verdict tw_inventory_list(struct tw_req *req);  // inventory.c
 struct tw_verdict tw_inventory_get(struct tw_req *req);   // inventory.c
 struct tw_verdict tw_inventory_put(struct tw_req *req);   // inventory.c
 struct tw_verdict tw_inventory_move(struct tw_req *req);  // inventory_movements.c
+struct tw_verdict tw_customer_list(struct tw_req *req);   // customers.c
+struct tw_verdict tw_customer_create(struct tw_req *req); // customers.c
+struct tw_verdict tw_customer_get(struct tw_req *req);    // customers.c
+struct tw_verdict tw_customer_patch(struct tw_req *req);  // customers.c
+struct tw_verdict tw_customer_erase(struct tw_req *req);  // customers.c
 struct tw_verdict tw_me_get(struct tw_req *req);          // me.c
 
 #endif

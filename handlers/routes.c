@@ -21,6 +21,13 @@ static const struct tw_route rows[] = {
      TW_CACHE_REVALIDATE},
     {TW_PUT, "/v1/inventory/{productId}", TW_ROLE_MANAGER, tw_inventory_put, TW_JSON,
      TW_CACHE_NEVER},
+    {TW_GET, "/v1/customers", TW_ROLE_CASHIER, tw_customer_list, NULL, TW_CACHE_NEVER},
+    {TW_POST, "/v1/customers", TW_ROLE_CASHIER, tw_customer_create, TW_JSON, TW_CACHE_NEVER},
+    {TW_GET, "/v1/customers/{customerId}", TW_ROLE_CASHIER, tw_customer_get, NULL, TW_CACHE_NEVER},
+    {TW_PATCH, "/v1/customers/{customerId}", TW_ROLE_CASHIER, tw_customer_patch, TW_JSON_PATCH,
+     TW_CACHE_NEVER},
+    {TW_DELETE, "/v1/customers/{customerId}", TW_ROLE_MANAGER, tw_customer_erase, NULL,
+     TW_CACHE_NEVER},
     {TW_GET, "/v1/me", TW_ROLE_ANY, tw_me_get, NULL, TW_CACHE_NEVER},
 };
 
