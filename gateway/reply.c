@@ -177,19 +177,33 @@ static void put_errors(struct tw_json *json, const struct tw_problem_error *erro
 static const char quota_exceeded[] =
     "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
+static void put_problem(struct tw_json *json, enum tw_status status, const char *detail)
+{
+    const struct tw_status_info *info = tw_status_info(status);
+    TW_JSON_STR(json, "type",
+                tw_str_of(status == TW_QUOTA_EXCEEDED ? quota_exceeded : "about:blank"));
+    TW_JSON_STR(json, "title", tw_str_of(info->title));
+    TW_JSON_I64(json, "status", info->http);
+    if (detail)
+        TW_JSON_STR(json, "detail", tw_str_of(detail));
+    TW_JSON_STR(json, "code", tw_str_of(info->code));
+}
+
+void tw_json_problem(struct tw_json *json, enum tw_status status, const char *detail,
+                     const struct tw_problem_error *errors, size_t n)
+{
+    tw_json_object(json);
+    put_problem(json, status, detail);
+    put_errors(json, errors, n);
+    tw_json_object_end(json);
+}
+
 static struct tw_json problem_body(struct tw_req *req, enum tw_status status, const char *detail,
                                    const struct tw_problem_error *errors, size_t n)
 {
-    const struct tw_status_info *info = tw_status_info(status);
     struct tw_json json = tw_reply_body(req);
     tw_json_object(&json);
-    TW_JSON_STR(&json, "type",
-                tw_str_of(status == TW_QUOTA_EXCEEDED ? quota_exceeded : "about:blank"));
-    TW_JSON_STR(&json, "title", tw_str_of(info->title));
-    TW_JSON_I64(&json, "status", info->http);
-    if (detail)
-        TW_JSON_STR(&json, "detail", tw_str_of(detail));
-    TW_JSON_STR(&json, "code", tw_str_of(info->code));
+    put_problem(&json, status, detail);
     TW_JSON_STR(&json, "requestId", req->request_id);
     if (req->n_limit_answers > 0 && status == TW_QUOTA_EXCEEDED)
         tw_rate_limit_problem(req, &json);

@@ -41,4 +41,8 @@ TW_MUST_USE struct tw_verdict tw_fail_errors(struct tw_req *req, enum tw_status 
                                              const char *detail,
                                              const struct tw_problem_error *errors, size_t n);
 
+// A problem as a part of a larger answer: one item of a batch.
+void tw_json_problem(struct tw_json *json, enum tw_status status, const char *detail,
+                     const struct tw_problem_error *errors, size_t n);
+
 #endif

@@ -8,7 +8,11 @@
 #include "gateway/request.h"
 
 struct tw_verdict tw_product_list(struct tw_req *req);    // products.c
-struct tw_verdict tw_product_create(struct tw_req *req);  // products.c
+struct tw_verdict tw_product_lookup(struct tw_req *req);  // products.c
+struct tw_verdict tw_product_create(struct tw_req *req);  // product_changes.c
+struct tw_verdict tw_product_put(struct tw_req *req);     // product_changes.c
+struct tw_verdict tw_product_patch(struct tw_req *req);   // product_changes.c
+struct tw_verdict tw_product_delete(struct tw_req *req);  // product_changes.c
 struct tw_verdict tw_product_get(struct tw_req *req);     // products.c
 struct tw_verdict tw_sale_create(struct tw_req *req);     // sales.c
 struct tw_verdict tw_transaction_get(struct tw_req *req); // transactions.c

@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- The product statements: create and its conflicts, get, and the list's filters and pages.
+-- The product statements: put, patch, delete, get, lookup, and the list's filters and pages. What the
+-- changes do is in catalogue.sql.
 CREATE FUNCTION pg_temp.list(category text, q text, since timestamptz, after uuid, page int)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -12,37 +13,45 @@ BEGIN
     END LOOP;
     RETURN coalesce(array_to_string(v_names, ','), '');
 END $$;
+CREATE FUNCTION pg_temp.put(nth int, name text, price int8, description text, category text, image text,
+                            sku text, barcode text, tax_rate int) RETURNS record LANGUAGE plpgsql AS $$
+DECLARE
+    v_row record;
+BEGIN
+    EXECUTE format('EXECUTE product_put(''boss'', NULL, false, ARRAY[%L::uuid], ''{f}'', ARRAY[%L], ARRAY[%L::int8],
+                    ARRAY[%L], ARRAY[%L], ARRAY[%L], ARRAY[%L], ARRAY[%L], ARRAY[%L::int])', pg_temp.id(nth), name,
+                   price, description, category, image, sku, barcode, tax_rate) INTO v_row;
+    RETURN v_row;
+END $$;
 UPDATE products SET deleted_at = now();
 DO $$
 DECLARE
-    v_row        record;
-    v_constraint text;
-    v_case       record;
+    v_row  record;
+    v_case record;
 BEGIN
-    EXECUTE format('EXECUTE product_create(%L, ''100%% Juice'', 250, ''d'', ''drinks'', ''i.png'', ''JU_1'',
-                    ''590001'', 200000)', pg_temp.id(101)) INTO v_row;
-    PERFORM pg_temp.equal('created', v_row.name || v_row.price_minor || v_row.tax_rate_micro || v_row.version
-                       || v_row.sku, '100% Juice2502000001JU_1');
+    v_row := pg_temp.put(101, '100% Juice', 250, 'd', 'drinks', 'i.png', 'JU_1', '590001', 200000);
+    PERFORM pg_temp.equal('created', v_row.verdict || v_row.name || v_row.price_minor || v_row.tax_rate_micro
+                       || v_row.version || v_row.sku, 'created100% Juice2502000001JU_1');
     PERFORM pg_temp.equal('times', v_row.created_at = now() AND v_row.updated_at > now(), true);
-    EXECUTE format('EXECUTE product_create(%L, ''Juice light'', 200, NULL, ''drinks'', NULL, NULL, NULL, 0)',
-                   pg_temp.id(102));
-    EXECUTE format('EXECUTE product_create(%L, ''Bread'', 200, NULL, ''food'', NULL, ''JUX1'', NULL, 0)',
-                   pg_temp.id(103));
-    EXECUTE format('EXECUTE product_create(%L, ''Loose'', 200, NULL, NULL, NULL, NULL, NULL, 0)', pg_temp.id(104));
+    PERFORM pg_temp.put(102, 'Juice light', 200, NULL, 'drinks', NULL, NULL, NULL, 0);
+    PERFORM pg_temp.put(103, 'Bread', 200, NULL, 'food', NULL, 'JUX1', NULL, 0);
+    PERFORM pg_temp.put(104, 'Loose', 200, NULL, NULL, NULL, NULL, NULL, 0);
+    EXECUTE format('EXECUTE product_patch(''boss'', ''{1}'', %L, 2, NULL, 190, NULL, NULL, NULL, NULL, NULL, 0)',
+                   pg_temp.id(104)) INTO v_row;
+    PERFORM pg_temp.equal('patched', v_row.verdict || v_row.price_minor || v_row.version, 'updated1902');
 
     FOR v_case IN SELECT * FROM (VALUES
-        (101, 'NULL', 'NULL', 'products_pkey'), (109, '''JU_1''', 'NULL', 'products_sku_key'),
-        (109, 'NULL', '''590001''', 'products_barcode_key')) AS v (id, sku, barcode, wanted)
+        ('JU_1', 101), ('590001', 101), ('JUX1', 103), ('nothing', NULL), ('', NULL)) AS v (code, wanted)
     LOOP
-        BEGIN
-            EXECUTE format('EXECUTE product_create(%L, ''x'', 1, NULL, NULL, NULL, %s, %s, 0)',
-                           pg_temp.id(v_case.id), v_case.sku, v_case.barcode);
-            RAISE EXCEPTION 'no conflict for %', v_case.wanted;
-        EXCEPTION WHEN unique_violation THEN
-            GET STACKED DIAGNOSTICS v_constraint = CONSTRAINT_NAME;
-            PERFORM pg_temp.equal('constraint', v_constraint, v_case.wanted);
-        END;
+        EXECUTE format('EXECUTE product_lookup(%L)', v_case.code) INTO v_row;
+        PERFORM pg_temp.equal('lookup', v_row.product_id, pg_temp.id(v_case.wanted));
     END LOOP;
+    -- One's sku is another's barcode: what a scanner reads is the barcode.
+    PERFORM pg_temp.put(105, 'Both', 1, NULL, NULL, NULL, '590001', 'JU_1', 0);
+    EXECUTE 'EXECUTE product_lookup(''590001'')' INTO v_row;
+    PERFORM pg_temp.equal('barcode before sku', v_row.product_id, pg_temp.id(101));
+    EXECUTE format('EXECUTE product_delete(''boss'', NULL, %L)', pg_temp.id(105)) INTO v_row;
+    PERFORM pg_temp.equal('deleted', v_row.verdict, 'deleted');
 
     PERFORM pg_temp.equal('all', pg_temp.list(NULL, NULL, NULL, NULL, 10), '100% Juice,Juice light,Bread,Loose');
     PERFORM pg_temp.equal('category', pg_temp.list('drinks', NULL, NULL, NULL, 10), '100% Juice,Juice light');
@@ -61,8 +70,7 @@ BEGIN
     EXECUTE format('EXECUTE product_get(%L)', pg_temp.id(101)) INTO v_row;
     PERFORM pg_temp.equal('deleted', v_row.product_id, NULL);
     PERFORM pg_temp.equal('left out', pg_temp.list('drinks', NULL, NULL, NULL, 10), 'Juice light');
-    EXECUTE format('EXECUTE product_create(%L, ''Juice'', 1, NULL, NULL, NULL, ''JU_1'', ''590001'', 0)',
-                   pg_temp.id(109));
+    PERFORM pg_temp.put(109, 'Juice', 1, NULL, NULL, NULL, 'JU_1', '590001', 0);
     EXECUTE format('EXECUTE product_get(%L)', pg_temp.id(109)) INTO v_row;
     PERFORM pg_temp.equal('get', v_row.sku, 'JU_1');
 END $$;
