@@ -10,6 +10,7 @@
 struct tw_verdict tw_product_list(struct tw_req *req);    // products.c
 struct tw_verdict tw_product_lookup(struct tw_req *req);  // products.c
 struct tw_verdict tw_product_create(struct tw_req *req);  // product_changes.c
+struct tw_verdict tw_product_batch(struct tw_req *req);   // product_batch.c
 struct tw_verdict tw_product_put(struct tw_req *req);     // product_changes.c
 struct tw_verdict tw_product_patch(struct tw_req *req);   // product_changes.c
 struct tw_verdict tw_product_delete(struct tw_req *req);  // product_changes.c
