@@ -5,9 +5,9 @@
 // its version and its updatedAt alone, so that no till fetches it again. Statements say what came
 // of a change in their first column. Runs in: worker.
 #include "gateway/reply.h"
+#include "handlers/etag.h"
 #include "handlers/handlers.h"
 #include "handlers/params.h"
-#include "handlers/precondition.h"
 #include "handlers/product_body.h"
 #include "handlers/product_json.h"
 #include "handlers/product_put.h"

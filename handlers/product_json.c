@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handlers/product_json.h"
 
+#include "handlers/etag.h"
+
 static void put_text(struct tw_json *json, struct tw_str key, const struct tw_rows *rows, int row,
                      int column)
 {
@@ -40,11 +42,5 @@ void tw_json_product(struct tw_json *json, const struct tw_config *config,
 
 struct tw_str tw_product_etag(struct tw_req *req, const struct tw_rows *rows, int row, int first)
 {
-    struct tw_json text = tw_json_fixed(tw_req_alloc(req, 32), 32);
-    tw_json_i64(&text, tw_row_i64(rows, row, first + TW_PRODUCT_VERSION));
-    char *p = tw_req_alloc(req, text.n + 2);
-    p[0] = '"';
-    memcpy(p + 1, text.p, text.n);
-    p[text.n + 1] = '"';
-    return (struct tw_str){p, text.n + 2};
+    return tw_etag_of_version(req, tw_row_i64(rows, row, first + TW_PRODUCT_VERSION));
 }

@@ -9,10 +9,10 @@
 static const struct tw_route rows[] = {
     {TW_GET, "/v1/products", TW_ROLE_CASHIER, tw_product_list, NULL, TW_CACHE_REVALIDATE},
     {TW_POST, "/v1/products", TW_ROLE_MANAGER, tw_product_create, TW_JSON, TW_CACHE_NEVER},
+    {TW_POST, "/v1/products/batch", TW_ROLE_MANAGER, tw_product_batch, TW_JSON, TW_CACHE_NEVER},
     {TW_GET, "/v1/products/lookup", TW_ROLE_CASHIER, tw_product_lookup, NULL, TW_CACHE_REVALIDATE},
     {TW_GET, "/v1/products/{productId}", TW_ROLE_CASHIER, tw_product_get, NULL,
      TW_CACHE_REVALIDATE},
-    {TW_POST, "/v1/products/batch", TW_ROLE_MANAGER, tw_product_batch, TW_JSON, TW_CACHE_NEVER},
     {TW_PUT, "/v1/products/{productId}", TW_ROLE_MANAGER, tw_product_put, TW_JSON, TW_CACHE_NEVER},
     {TW_PATCH, "/v1/products/{productId}", TW_ROLE_MANAGER, tw_product_patch, TW_JSON_PATCH,
      TW_CACHE_NEVER},

@@ -276,7 +276,7 @@ def test_cashiers_read_and_managers_change(api, manager, shop):
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-@pytest.mark.parametrize("product_id", ["x", "lookup", "1'--", "dea1621a4b034158960034ed0dbaad54"])
+@pytest.mark.parametrize("product_id", ["x", "1'--", "dea1621a4b034158960034ed0dbaad54"])
 def test_what_can_be_no_id_is_404(manager, method, product_id):
     """FAULTS B7"""
     answer = manager.request(method, "/v1/products/" + product_id,
