@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2)
 
-.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o tls-audit chaos clean
+.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o tls-audit chaos soak clean
 .DEFAULT_GOAL := build
 
 build:
@@ -72,6 +72,11 @@ conformance: build build/tillway-issuer
 chaos: build build/tillway-issuer
 	@dev/install.sh run test
 	@TILLWAY_CHAOS=every tests/run.sh e2e -k 'test_chaos or test_pooler or test_commit'
+
+# Everything that PostgreSQL goes through in a year, in SOAK_SECONDS (600); one line of figures.
+soak: build build/tillway-issuer
+	@dev/install.sh run test
+	@/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -s --show-capture=no tests/e2e/soak.py
 
 prove-h2o:
 	@dev/install.sh build test

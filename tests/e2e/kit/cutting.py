@@ -18,14 +18,16 @@ CLOSED, SILENT = "closed", "silent"
 class Cut:
     """request: bytes of the request that pass, None all; answer: bytes of the answer, None all."""
 
-    def __init__(self, request=None, answer=None, end=CLOSED):
-        self.request, self.answer, self.end = request, answer, end
+    def __init__(self, request=None, answer=None, end=CLOSED, before=None):
+        """before: SQL that the server is given before the request; its answer goes nowhere."""
+        self.request, self.answer, self.end, self.before = request, answer, end, before
         self.total = None  # how many bytes there were of what was cut
         self.let_through = threading.Event()  # the request may pass
         self.let_through.set()
         self.arrived = threading.Event()  # the request is here
         self.done = threading.Event()     # nothing more will pass
         self.silence_is_over = threading.Event()
+        self.before_is_done = threading.Event()
 
     def held(self):
         """The request waits until let_through."""
@@ -115,6 +117,10 @@ class _Relay:
                     cut.arrived.set()
                     cut.let_through.wait(30)
                     self._cut = cut
+                if cut and cut.before:
+                    text = cut.before.encode() + b"\0"
+                    self._server.sendall(b"Q" + struct.pack(">I", 4 + len(text)) + text)
+                    cut.before_is_done.wait(10)
                 if cut and cut.request is not None:
                     cut.total = len(data)
                     self._server.sendall(data[:cut.request])
@@ -136,6 +142,10 @@ class _Relay:
                 answer += data
                 end = _end_of_answer(answer)
                 if end is None:
+                    continue
+                if cut.before and not cut.before_is_done.is_set():
+                    answer = b""
+                    cut.before_is_done.set()
                     continue
                 cut.total = end
                 if cut.answer is None:

@@ -10,17 +10,19 @@ from kit.clients import LOST, Connection
 from kit.processes import eventually
 
 NOT_NOW = (503, 504)
+PATIENCE_S = 0.05  # instead of the second that Retry-After asks for
 
 
 class Till(threading.Thread):
     """Sells one basket after the other until told to stop. Each sale is repeated under its key until
     it has an answer that is not 503 or 504; `acknowledged` are the ids it was told."""
 
-    def __init__(self, gateway, token, body, patience_s=0.05):
+    def __init__(self, gateway, token, body, pace_s=0):
+        """pace_s: a pause before each sale."""
         super().__init__(daemon=True)
         self._connection = Connection(gateway, token)
-        self._body = body
-        self._patience_s = patience_s  # instead of the second that Retry-After asks for
+        self.body = body
+        self._pace_s = pace_s
         self.stopping = threading.Event()
         self.acknowledged, self.wrong, self.unavailable, self.lost = [], [], 0, 0
         self.slowest_s = 0
@@ -28,6 +30,7 @@ class Till(threading.Thread):
     def run(self):
         while not self.stopping.is_set():
             self._sell(str(uuid.uuid4()))
+            self.stopping.wait(self._pace_s)
         self._connection.close()
 
     def _sell(self, key):
@@ -35,7 +38,7 @@ class Till(threading.Thread):
             began = time.monotonic()
             try:
                 status, headers, text = self._connection.request("POST", "/v1/transactions",
-                                                                 self._body, key)
+                                                                 self.body, key)
             except LOST:
                 self.lost += 1
                 self.stopping.wait(0.01)
@@ -49,7 +52,7 @@ class Till(threading.Thread):
                 self.wrong.append((status, text))
                 return
             self.unavailable += 1
-            self.stopping.wait(self._patience_s)
+            self.stopping.wait(PATIENCE_S)
 
     # ---- many of them -----------------------------------------------------------------------------
 
@@ -92,8 +95,9 @@ class Till(threading.Thread):
 class Reader(threading.Thread):
     """Reads one product: 200 with the right bytes, or 503. `took_s` is each answer's time."""
 
-    def __init__(self, gateway, token, product_id):
+    def __init__(self, gateway, token, product_id, pace_s=0):
         super().__init__(daemon=True)
+        self._pace_s = pace_s
         self._connection = Connection(gateway, token)
         self._path = "/v1/products/" + product_id
         self.stopping = threading.Event()
@@ -103,6 +107,7 @@ class Reader(threading.Thread):
 
     def run(self):
         while not self.stopping.is_set():
+            self.stopping.wait(self._pace_s)
             began = time.monotonic()
             try:
                 status, _, text = self._connection.request("GET", self._path)
