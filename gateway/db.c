@@ -190,9 +190,12 @@ static struct tw_db_query *query_new(struct tw_db *db, const struct tw_db_call *
 }
 
 // A write has nowhere to go, and it has been so for a while. A worker that has only begun waits for
-// its first connection as long as a queue may wait.
+// its first connection as long as a queue may wait, and so does one that replaces its connections
+// because a table has changed.
 static bool writes_are_lost(const struct tw_db_lane *lane, uint64_t now_us)
 {
+    if (now_us - lane->renewed_at_us < lane->db->config->db_queue_timeout_ms * 1000)
+        return false;
     return lane->index == TW_LANE_WRITE && lane->was_ready && lane->no_ready_since_us != 0 &&
            now_us - lane->no_ready_since_us > WRITES_LOST_US;
 }
@@ -276,9 +279,10 @@ void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why)
     free(query);
 }
 
-void tw_db_lane_is_stale(struct tw_db_conn *conn)
+void tw_db_lane_is_stale(struct tw_db_conn *conn, bool server_is_well)
 {
     struct tw_db_lane *lane = &conn->db->lanes[conn->lane];
+    lane->renewed_at_us = server_is_well ? tw_now_us() : 0;
     for (unsigned i = 0; i < lane->n_conns; i++)
         lane->conns[i].stale |= lane->conns[i].state == TW_CONN_READY;
 }

@@ -214,11 +214,11 @@ static bool take_error(struct tw_db_conn *conn, struct tw_db_query *query,
     case PREPARE_AGAIN:
         tw_log(TW_LEVEL_WARN, "db_statement_stale", "%s: %s; preparing again",
                tw_statements[query->stmt].name, field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY));
-        tw_db_lane_is_stale(conn);
+        tw_db_lane_is_stale(conn, true);
         give_back(query, TW_RETURNED_NOT_RUN);
         return true;
     case CONNECT_AGAIN: // and so for its neighbours in the lane
-        tw_db_lane_is_stale(conn);
+        tw_db_lane_is_stale(conn, false);
         give_back(query, TW_RETURNED_NOT_RUN);
         return false;
     case OUTCOME_UNKNOWN:

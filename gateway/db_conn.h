@@ -133,9 +133,10 @@ enum tw_returned {
 // Sends the query again, or answers it with an error.
 void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why);
 
-// A prepared statement of this lane no longer fits its tables: none of the lane's connections is
-// to be used before it has been replaced.
-void tw_db_lane_is_stale(struct tw_db_conn *conn);
+// A prepared statement of this lane no longer fits its tables, or the server takes no writes: none
+// of the lane's connections is to be used before it has been replaced. server_is_well: queries wait
+// for that.
+void tw_db_lane_is_stale(struct tw_db_conn *conn, bool server_is_well);
 
 // state became READY or stopped being READY.
 void tw_db_conn_changed(struct tw_db_conn *conn);

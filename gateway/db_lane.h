@@ -26,6 +26,7 @@ struct tw_db_lane {
     unsigned n_ready;
     uint64_t no_ready_since_us; // 0 while a connection is ready
     bool was_ready;             // a connection has been, since the worker began
+    uint64_t renewed_at_us;     // a statement was stale, and so its connections are replaced
     struct tw_db_conn *conns;
     unsigned n_conns;
     unsigned n_for_batches; // connections that other queries leave alone
