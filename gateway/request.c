@@ -202,9 +202,10 @@ static void on_db_result(void *owner, const struct tw_db_result *result)
 {
     struct tw_req *req = owner;
     req->waiting_for = NULL;
-    struct tw_verdict verdict = result->status == TW_OK || result->status == TW_ALREADY_EXISTS
-                                    ? req->next_step(req, result)
-                                    : tw_fail(req, result->status, NULL);
+    bool is_for_step = req->step_judges || result->status == TW_OK ||
+                       result->status == TW_ALREADY_EXISTS;
+    struct tw_verdict verdict = is_for_step ? req->next_step(req, result)
+                                            : tw_fail(req, result->status, NULL);
     (void)verdict; // it exists, so the request waits again or has been answered
 }
 
@@ -219,8 +220,9 @@ static bool has_left(void *owner)
            info.tcpi_state != TCP_ESTABLISHED;
 }
 
-struct tw_verdict tw_await_db(struct tw_req *req, enum tw_stmt stmt, struct tw_params *params,
-                              tw_db_step step)
+// Hands the statement over, or says why not.
+static enum tw_status submit(struct tw_req *req, enum tw_stmt stmt, struct tw_params *params,
+                             tw_db_step step)
 {
     req->next_step = step;
     struct tw_db_call call = {.stmt = stmt,
@@ -232,8 +234,26 @@ struct tw_verdict tw_await_db(struct tw_req *req, enum tw_stmt stmt, struct tw_p
                               .request_id = req->request_id};
     enum tw_status status = tw_db_submit(req->worker->db, &call, &req->waiting_for);
     tw_params_free(params);
+    return status;
+}
+
+struct tw_verdict tw_await_db(struct tw_req *req, enum tw_stmt stmt, struct tw_params *params,
+                              tw_db_step step)
+{
+    req->step_judges = false;
+    enum tw_status status = submit(req, stmt, params, step);
     if (status != TW_OK)
         return tw_fail(req, status, NULL);
+    return (struct tw_verdict){TW_VERDICT_WAITING};
+}
+
+struct tw_verdict tw_await_db_judged(struct tw_req *req, enum tw_stmt stmt,
+                                     struct tw_params *params, tw_db_step step)
+{
+    req->step_judges = true;
+    struct tw_db_result result = {.status = submit(req, stmt, params, step)};
+    if (result.status != TW_OK)
+        return step(req, &result);
     return (struct tw_verdict){TW_VERDICT_WAITING};
 }
 

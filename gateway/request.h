@@ -57,6 +57,7 @@ struct tw_req {
     // For request.c and reply.c only.
     struct tw_db_query *waiting_for;
     tw_db_step next_step;
+    bool step_judges; // it takes every status
     unsigned http_status;   // 0 until answered
     unsigned retry_after_s; // for a 429 or 503; 0: as usual
     bool head_has_passed;   // its client was told to send the body (Expect)
@@ -80,6 +81,10 @@ struct tw_str tw_req_header(const struct tw_req *req, struct tw_str name);
 // copied; `params` is freed.
 TW_MUST_USE struct tw_verdict tw_await_db(struct tw_req *req, enum tw_stmt stmt,
                                           struct tw_params *params, tw_db_step step);
+
+// The same, but `step` runs whatever the status is: for a request that is more than its statement.
+TW_MUST_USE struct tw_verdict tw_await_db_judged(struct tw_req *req, enum tw_stmt stmt,
+                                                 struct tw_params *params, tw_db_step step);
 
 // The store that limits what this principal sees: p is NULL for an admin, who sees every store.
 struct tw_str tw_req_store_scope(const struct tw_req *req);

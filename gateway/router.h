@@ -32,6 +32,7 @@ enum tw_cache {
 
 #define TW_JSON       "application/json"
 #define TW_JSON_PATCH "application/merge-patch+json, application/json" // RFC 7396
+#define TW_NDJSON     "application/x-ndjson"                           // one JSON text a line
 
 struct tw_route {
     enum tw_method method;

@@ -16,6 +16,7 @@ struct tw_verdict tw_product_patch(struct tw_req *req);   // product_changes.c
 struct tw_verdict tw_product_delete(struct tw_req *req);  // product_changes.c
 struct tw_verdict tw_product_get(struct tw_req *req);     // products.c
 struct tw_verdict tw_sale_create(struct tw_req *req);     // sales.c
+struct tw_verdict tw_sale_batch(struct tw_req *req);      // sales_batch.c
 struct tw_verdict tw_transaction_get(struct tw_req *req); // transactions.c
 struct tw_verdict tw_inventory_list(struct tw_req *req);  // inventory.c
 struct tw_verdict tw_inventory_get(struct tw_req *req);   // inventory.c

@@ -19,6 +19,8 @@ static const struct tw_route rows[] = {
     {TW_DELETE, "/v1/products/{productId}", TW_ROLE_MANAGER, tw_product_delete, NULL,
      TW_CACHE_NEVER},
     {TW_POST, "/v1/transactions", TW_ROLE_CASHIER, tw_sale_create, TW_JSON, TW_CACHE_NEVER},
+    {TW_POST, "/v1/transactions/batch", TW_ROLE_CASHIER, tw_sale_batch, TW_JSON ", " TW_NDJSON,
+     TW_CACHE_NEVER},
     {TW_GET, "/v1/transactions/{transactionId}", TW_ROLE_CASHIER, tw_transaction_get, NULL,
      TW_CACHE_NEVER},
     {TW_GET, "/v1/inventory", TW_ROLE_CASHIER, tw_inventory_list, NULL, TW_CACHE_NEVER},

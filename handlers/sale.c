@@ -31,35 +31,32 @@ static const struct tw_field payment_fields[] = {
 static const struct tw_schema payment_schema = {payment_fields, TW_COUNT(payment_fields),
                                                 sizeof(struct tw_sale_payment)};
 
-static const struct tw_field sale_fields[] = {
-    TW_FIELD(tw_sale, "transactionId", transaction_id, UUID, false, 0, 0),
-    TW_FIELD(tw_sale, "timestamp", timestamp, TEXT, false, 20, 30),
-    TW_FIELD(tw_sale, "items", items, LIST, true, 1, ITEMS_MAX, .element = &item_schema),
-    TW_FIELD(tw_sale, "payments", payments, LIST, false, 1, PAYMENTS_MAX,
-             .element = &payment_schema),
-    TW_FIELD(tw_sale, "paymentMethod", payment_method, TOKEN, false, 1, 32),
-    TW_FIELD(tw_sale, "registerId", register_id, TOKEN, false, 1, 64),
-    TW_FIELD(tw_sale, "storeId", store_id, TOKEN, false, 1, 64),
-    TW_FIELD(tw_sale, "cashierId", cashier_id, TEXT, false, 1, 128),
-    TW_FIELD(tw_sale, "customerId", customer_id, UUID, false, 0, 0),
-    TW_FIELD(tw_sale, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),
-    TW_FIELD(tw_sale, "offline", offline, BOOL, false, 0, 0),
-    TW_FIELD(tw_sale, "total", total, MONEY, false, 0, TW_DECIMAL_MAX),
-    TW_READ_ONLY("date"),
-    TW_READ_ONLY("subtotal"),
-    TW_READ_ONLY("discountTotal"),
-    TW_READ_ONLY("taxTotal"),
-    TW_READ_ONLY("currency"),
-    TW_READ_ONLY("pricesIncludeTax"),
-    TW_READ_ONLY("change"),
-    TW_READ_ONLY("status"),
-    TW_READ_ONLY("receiptNumber"),
-    TW_READ_ONLY("stockException"),
-    TW_READ_ONLY("recordedAt"),
-    TW_READ_ONLY("refunds"),
-};
+#define SALE_FIELDS(ID_REQUIRED)                                                                  \
+    TW_FIELD(tw_sale, "transactionId", transaction_id, UUID, ID_REQUIRED, 0, 0),                  \
+        TW_FIELD(tw_sale, "timestamp", timestamp, TEXT, false, 20, 30),                           \
+        TW_FIELD(tw_sale, "items", items, LIST, true, 1, ITEMS_MAX, .element = &item_schema),     \
+        TW_FIELD(tw_sale, "payments", payments, LIST, false, 1, PAYMENTS_MAX,                     \
+                 .element = &payment_schema),                                                     \
+        TW_FIELD(tw_sale, "paymentMethod", payment_method, TOKEN, false, 1, 32),                  \
+        TW_FIELD(tw_sale, "registerId", register_id, TOKEN, false, 1, 64),                        \
+        TW_FIELD(tw_sale, "storeId", store_id, TOKEN, false, 1, 64),                              \
+        TW_FIELD(tw_sale, "cashierId", cashier_id, TEXT, false, 1, 128),                          \
+        TW_FIELD(tw_sale, "customerId", customer_id, UUID, false, 0, 0),                          \
+        TW_FIELD(tw_sale, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),                 \
+        TW_FIELD(tw_sale, "offline", offline, BOOL, false, 0, 0),                                 \
+        TW_FIELD(tw_sale, "total", total, MONEY, false, 0, TW_DECIMAL_MAX), TW_READ_ONLY("date"), \
+        TW_READ_ONLY("subtotal"), TW_READ_ONLY("discountTotal"), TW_READ_ONLY("taxTotal"),        \
+        TW_READ_ONLY("currency"), TW_READ_ONLY("pricesIncludeTax"), TW_READ_ONLY("change"),       \
+        TW_READ_ONLY("status"), TW_READ_ONLY("receiptNumber"), TW_READ_ONLY("stockException"),    \
+        TW_READ_ONLY("recordedAt"), TW_READ_ONLY("refunds")
+
+static const struct tw_field sale_fields[] = {SALE_FIELDS(false)};
 const struct tw_schema tw_sale_schema = {sale_fields, TW_COUNT(sale_fields),
                                          sizeof(struct tw_sale)};
+
+static const struct tw_field batched_sale_fields[] = {SALE_FIELDS(true)};
+const struct tw_schema tw_batched_sale_schema = {batched_sale_fields, TW_COUNT(batched_sale_fields),
+                                                 sizeof(struct tw_sale)};
 
 // ---- checks -------------------------------------------------------------------------------------
 
@@ -92,8 +89,7 @@ static bool check_time(struct tw_req *req, struct tw_sale_record *record, struct
         return fault_field(req, faults, "/timestamp", "range", "Must not lie in the future.");
     if (config->pos_sale_max_age_ms > 0 &&
         *at < req->received_unix_ms - (int64_t)config->pos_sale_max_age_ms)
-        return fault_field(req, faults, "/timestamp", "range",
-                           "Lies too far back: a manager may raise pos.sale_max_age.");
+        return fault_field(req, faults, "/timestamp", "range", "Lies too far back.");
     return true;
 }
 

@@ -32,6 +32,7 @@ struct tw_sale {
 };
 
 extern const struct tw_schema tw_sale_schema;
+extern const struct tw_schema tw_batched_sale_schema; // the same, but transactionId is required
 
 // A sale that may be recorded as far as it can be told without the database.
 struct tw_sale_record {
