@@ -51,6 +51,18 @@ function gather_roles(text,    n, words, i, role, from, to, roles) {
     return "\"" roles "\""
 }
 
+# How dear its queries are under overload (gateway/db_statement.h); by its lane unless it says so.
+function c_priority() {
+    if (priority == "")
+        priority = lane == "slow" ? "list" : lane == "write" ? "refund" : "lookup"
+    if (priority !~ /^(sale|refund|lookup|list|report)$/) {
+        print "embed.awk: " name ".sql: '-- priority: sale|refund|lookup|list|report'" > "/dev/stderr"
+        failed = 1
+        exit 1
+    }
+    return "TW_PRIORITY_" toupper(priority)
+}
+
 function finish() {
     if (name == "")
         return
@@ -62,7 +74,7 @@ function finish() {
     if (mode == "statements-h")
         map = map "    XX(" toupper(name) ", " toupper(lane) ", " toupper(kind) ") \\\n"
     else if (mode == "statements-c")
-        rows = rows "    {\"" name "\", TW_LANE_" toupper(lane) ", " (kind == "write" ? "true" : "false") ", " params ", " (gather == "" ? "NULL" : gather_roles(gather)) ",\n    \"/* tillway:" name " */ \"\n" text "    },\n"
+        rows = rows "    {\"" name "\", TW_LANE_" toupper(lane) ", " c_priority() ", " (kind == "write" ? "true" : "false") ", " params ", " (gather == "" ? "NULL" : gather_roles(gather)) ",\n    \"/* tillway:" name " */ \"\n" text "    },\n"
     else if (mode == "fleet-script-c")
         rows = text
     else
@@ -72,12 +84,13 @@ function finish() {
 FNR == 1 {
     finish()
     name = base_name(FILENAME)
-    lane = kind = gather = text = ""
+    lane = kind = priority = gather = text = ""
     params = 0
 }
 
 /^-- lane: / { lane = $3 }
 /^-- kind: / { kind = $3 }
+/^-- priority: / { priority = $3 }
 /^-- gather: / { gather = substr($0, 12) }
 /^-- \$[0-9]+ / { n = substr($2, 2) + 0; if (n > params) params = n }
 

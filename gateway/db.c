@@ -30,6 +30,8 @@ struct tw_db {
     struct tw_db_shared *shared;
     unsigned worker_index;
     struct tw_db_lane lanes[TW_LANE_COUNT];
+    struct tw_shed shed;
+    uint64_t ticked_at_us;
     h2o_timeout_t tick_timeout;
     h2o_timeout_entry_t tick;
 };
@@ -67,6 +69,11 @@ unsigned tw_db_worker_index(const struct tw_db *db)
 struct tw_db_lane *tw_db_lane(struct tw_db *db, enum tw_lane lane)
 {
     return &db->lanes[lane];
+}
+
+struct tw_shed *tw_db_shed(struct tw_db *db)
+{
+    return &db->shed;
 }
 
 // ---- making and freeing -------------------------------------------------------------------------
@@ -115,6 +122,8 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
     db->lanes[TW_LANE_FAST].statement_timeout_ms = config->db_fast_timeout_ms;
     db->lanes[TW_LANE_WRITE].statement_timeout_ms = config->db_write_timeout_ms;
     db->lanes[TW_LANE_SLOW].statement_timeout_ms = config->db_slow_timeout_ms;
+    db->ticked_at_us = tw_now_us();
+    tw_shed_init(&db->shed, config->db_queue_target_ms * 1000, db->ticked_at_us);
     h2o_timeout_link(db->loop, &db->tick_timeout, &db->tick);
     return db;
 }
@@ -200,6 +209,14 @@ static bool writes_are_lost(const struct tw_db_lane *lane, uint64_t now_us)
            now_us - lane->no_ready_since_us > WRITES_LOST_US;
 }
 
+// Connections have as many in hand as they are themselves; the others wait.
+static bool may_enter(const struct tw_db_lane *lane, enum tw_priority priority)
+{
+    unsigned waiting = lane->unanswered > lane->n_conns ? lane->unanswered - lane->n_conns : 0;
+    return lane->queued < lane->db->config->db_queue_max &&
+           tw_shed_admits(&lane->db->shed, lane->index, priority, waiting);
+}
+
 enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
                             struct tw_db_query **out)
 {
@@ -211,8 +228,11 @@ enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
         (lane->no_ready_since_us != 0 &&
          now_us - lane->no_ready_since_us > db->config->db_queue_timeout_ms * 1000))
         return TW_DATABASE_UNAVAILABLE;
-    if (lane->queued >= db->config->db_queue_max)
+    if (!may_enter(lane, tw_statements[call->stmt].priority)) {
+        tw_metric_add(db->page, TW_METRIC_DB_SHED_SALE + (int)tw_statements[call->stmt].priority,
+                      1);
         return TW_OVERLOADED;
+    }
     struct tw_db_query *query = query_new(db, call);
     if (!query)
         return TW_OVERLOADED;
@@ -260,6 +280,8 @@ static bool lock_wait_is_over(const struct tw_db_query *query)
 void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why)
 {
     bool is_write = tw_statements[query->stmt].is_write;
+    if (is_write && (why == TW_RETURNED_LOCKED || why == TW_RETURNED_SPLIT))
+        tw_shed_locked(&query->db->shed);
     bool may_have_written = is_write && why == TW_RETURNED_UNKNOWN;
     bool wanted = h2o_linklist_is_linked(&query->live) && (query->owner || is_write);
     bool is_locked = why == TW_RETURNED_LOCKED, is_over = is_locked && lock_wait_is_over(query);
@@ -294,8 +316,10 @@ void tw_db_conn_changed(struct tw_db_conn *conn)
     lane->n_ready += conn->state == TW_CONN_READY ? 1 : -1u;
     lane->no_ready_since_us = lane->n_ready > 0 ? 0 : tw_now_us();
     lane->was_ready |= lane->n_ready > 0;
-    if (conn->state == TW_CONN_READY && lane->n_ready == 1)
+    if (conn->state == TW_CONN_READY && lane->n_ready == 1) {
+        lane->ready_since_us = tw_now_us();
         tw_retry_say_connected(conn);
+    }
     tw_metric_set(db->page, TW_METRIC_DB_CONNECTIONS_FAST + (int)conn->lane, lane->n_ready);
 }
 
@@ -342,10 +366,23 @@ static void lane_connect(struct tw_db_lane *lane)
         tw_retry_tick(&lane->conns[i], i == 0 || lane->n_ready > 0, silence_us);
 }
 
+static void shed_tick(struct tw_db *db, uint64_t now_us)
+{
+    uint64_t oldest_us[TW_LANE_COUNT];
+    uint64_t late_us = now_us - db->ticked_at_us;
+    late_us -= late_us < TICK_MS * 1000 ? late_us : TICK_MS * 1000;
+    db->ticked_at_us = now_us;
+    for (size_t l = 0; l < TW_LANE_COUNT; l++)
+        oldest_us[l] = db->lanes[l].n_ready > 0 ? tw_lane_oldest_us(&db->lanes[l], now_us) : 0;
+    tw_shed_tick(&db->shed, now_us, late_us, oldest_us);
+    tw_metric_set(db->page, TW_METRIC_DB_SHED_LEVEL, db->shed.level);
+}
+
 static void on_tick(h2o_timeout_entry_t *entry)
 {
     struct tw_db *db = H2O_STRUCT_FROM_MEMBER(struct tw_db, tick, entry);
     uint64_t now_us = tw_now_us();
+    shed_tick(db, now_us);
     for (size_t l = 0; l < TW_LANE_COUNT; l++) {
         struct tw_db_lane *lane = &db->lanes[l];
         lane_expire(db, lane, now_us);

@@ -100,7 +100,7 @@ static const char *outcome_of(const PGresult *pg_result, bool ok, char out[32])
     return out;
 }
 
-void tw_account_answered(const struct tw_db_conn *conn, struct tw_db_query *batch,
+void tw_account_answered(struct tw_db_conn *conn, struct tw_db_query *batch,
                          const PGresult *pg_result)
 {
     char outcome[32];
@@ -108,6 +108,7 @@ void tw_account_answered(const struct tw_db_conn *conn, struct tw_db_query *batc
     bool ok = status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK;
     const char *sqlstate = ok ? NULL : PQresultErrorField(pg_result, PG_DIAG_SQLSTATE);
     uint64_t server_us = conn->read_at_us - begun_us(conn, batch);
+    conn->behind_us = begun_us(conn, batch) - batch->sent_us;
     if (ok)
         tw_statement_succeeded(stats_of(batch), conn->read_at_us - batch->sent_us,
                                (uint64_t)PQntuples(pg_result));

@@ -15,7 +15,7 @@
 void tw_account_sent(struct tw_db_query *query, uint64_t now_us);
 
 // The call at the head of the connection's FIFO has this answer, which came at conn->read_at_us.
-void tw_account_answered(const struct tw_db_conn *conn, struct tw_db_query *batch,
+void tw_account_answered(struct tw_db_conn *conn, struct tw_db_query *batch,
                          const PGresult *pg_result);
 
 // The connection broke before the call's answer came.

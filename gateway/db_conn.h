@@ -84,6 +84,7 @@ struct tw_db_conn {
     bool stale;                // its prepared statements are: replaced as soon as it is idle
     uint64_t state_since_us;   // CONNECTING, PREPARING: for the connect timeout
     uint64_t last_progress_us; // last answer, or the first query sent after an idle time
+    uint64_t behind_us;        // how long what was answered last had waited behind its neighbours
     uint64_t read_at_us;       // when the answers that are taken now were read
     uint64_t retry_at_us;      // DOWN
     uint64_t backoff_ms;

@@ -39,9 +39,9 @@ bool tw_lane_init(struct tw_db_lane *lane, struct tw_db *db, enum tw_lane index,
 
 static void free_queries(h2o_linklist_t *queue)
 {
-    while (!h2o_linklist_is_empty(queue)) {
-        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, queue->next);
-        h2o_linklist_unlink(&query->queue);
+    for (h2o_linklist_t *link = queue->next; link != queue;) {
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, link);
+        link = link->next;
         free(query);
     }
 }
@@ -108,6 +108,27 @@ static struct tw_db_query *first_of(h2o_linklist_t *queue)
     if (h2o_linklist_is_empty(queue))
         return NULL;
     return H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, queue->next);
+}
+
+// How long a query has waited because others are before it: not for a connection that was lost.
+static uint64_t waited_us(const struct tw_db_lane *lane, const struct tw_db_query *query,
+                          uint64_t now_us)
+{
+    uint64_t since_us = query->queued_at_us > lane->ready_since_us ? query->queued_at_us
+                                                                   : lane->ready_since_us;
+    return now_us > since_us ? now_us - since_us : 0;
+}
+
+uint64_t tw_lane_oldest_us(struct tw_db_lane *lane, uint64_t now_us)
+{
+    h2o_linklist_t *queues[] = {&lane->queue, &lane->gathering};
+    uint64_t oldest_us = 0;
+    for (size_t i = 0; i < TW_COUNT(queues); i++) {
+        const struct tw_db_query *query = first_of(queues[i]);
+        if (query && waited_us(lane, query, now_us) > oldest_us)
+            oldest_us = waited_us(lane, query, now_us);
+    }
+    return oldest_us;
 }
 
 // Connections that are busy with a batch, or with a query of its own.
@@ -177,6 +198,8 @@ static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct t
     if (!tw_conn_send(conn, first, is_merged ? gathered.values : first->values,
                       is_merged ? gathered.lengths : first->lengths))
         return false;
+    tw_shed_sent(tw_db_shed(lane->db), lane->index,
+                 waited_us(lane, first, now_us) + (conn->in_flight > 1 ? conn->behind_us : 0));
     conn->has_batch = is_batch;
     tw_metric_add(page, TW_METRIC_DB_BATCHES, is_batch);
     for (struct tw_db_query *query = first; query; query = query->next) {

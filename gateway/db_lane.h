@@ -9,6 +9,7 @@
 #define TW_DB_LANE_H
 
 #include "gateway/db_conn.h"
+#include "gateway/db_shed.h"
 
 // What one batch holds at most. A bigger query goes by itself.
 #define TW_BATCH_QUERIES_MAX 64
@@ -25,6 +26,7 @@ struct tw_db_lane {
     unsigned unanswered;
     unsigned n_ready;
     uint64_t no_ready_since_us; // 0 while a connection is ready
+    uint64_t ready_since_us;    // when it got its first one again
     bool was_ready;             // a connection has been, since the worker began
     uint64_t renewed_at_us;     // a statement was stale, and so its connections are replaced
     struct tw_db_conn *conns;
@@ -51,12 +53,17 @@ void tw_lane_unqueue(struct tw_db_query *query);
 // Sends what the connections can take, and ends what was sent with a sync.
 void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us);
 
+// How long the foremost query has been waiting; 0: nobody waits.
+uint64_t tw_lane_oldest_us(struct tw_db_lane *lane, uint64_t now_us);
+
 // How the query's parameters are told to db_gather.h.
 #define TW_GATHER_PART(query) ((struct tw_gather_part){(query)->values, (query)->lengths})
 
 // ---- implemented by db.c ------------------------------------------------------------------------
 
 struct tw_db_lane *tw_db_lane(struct tw_db *db, enum tw_lane lane);
+
+struct tw_shed *tw_db_shed(struct tw_db *db);
 
 // Answers a query that is QUEUED with this status, and frees it.
 void tw_db_query_refused(struct tw_db_query *query, enum tw_status status);

@@ -28,9 +28,21 @@ enum tw_stmt {
         TW_STMT_COUNT
 };
 
+// Whose queries are refused when there is more work than PostgreSQL can do (db_shed.h): the last
+// ones first.
+enum tw_priority {
+    TW_PRIORITY_SALE,
+    TW_PRIORITY_REFUND, // and every other write
+    TW_PRIORITY_LOOKUP,
+    TW_PRIORITY_LIST,
+    TW_PRIORITY_REPORT,
+    TW_PRIORITY_COUNT
+};
+
 struct tw_statement {
     const char *name;
     enum tw_lane lane;
+    enum tw_priority priority;
     bool is_write;
     int n_params;
     const char *gather; // how queries share a call (db_gather.h); NULL: each has its own
