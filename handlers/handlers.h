@@ -7,7 +7,7 @@
 
 #include "gateway/request.h"
 
-struct tw_verdict tw_product_list(struct tw_req *req);    // products.c
+struct tw_verdict tw_product_list(struct tw_req *req);    // product_lists.c
 struct tw_verdict tw_product_lookup(struct tw_req *req);  // products.c
 struct tw_verdict tw_product_create(struct tw_req *req);  // product_changes.c
 struct tw_verdict tw_product_batch(struct tw_req *req);   // product_batch.c

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handlers/page.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "gateway/reply.h"
 
 // Link: <…>; rel="next"
-static void reply_link_next(struct tw_req *req, const char *after)
+static void reply_link_next(struct tw_req *req, struct tw_str after)
 {
     struct tw_str rest = req->query, parts[] = {TW_STR("<"), req->path, TW_STR("?")};
-    char *p = tw_req_alloc(req, req->path.n + req->query.n + 80);
+    char *p = tw_req_alloc(req, req->path.n + req->query.n + after.n + 40);
     size_t n = 0;
     for (size_t i = 0; i < TW_COUNT(parts); i++, n += parts[i - 1].n)
         memcpy(p + n, parts[i].p, parts[i].n);
@@ -23,21 +26,45 @@ static void reply_link_next(struct tw_req *req, const char *after)
         rest.n -= part + (end ? 1 : 0);
     }
     memcpy(p + n, "after=", 6);
-    memcpy(p + n + 6, after, TW_UUID_TEXT_LEN);
-    n += 6 + TW_UUID_TEXT_LEN;
+    memcpy(p + n + 6, after.p, after.n);
+    n += 6 + after.n;
     memcpy(p + n, ">; rel=\"next\"", 13);
     tw_reply_header(req, TW_STR("link"), (struct tw_str){p, n + 13});
 }
 
-void tw_page_next(struct tw_req *req, struct tw_json *json, const struct tw_uuid *last)
+void tw_page_next_text(struct tw_req *req, struct tw_json *json, struct tw_str after)
 {
     tw_json_key(json, TW_STR("next"));
-    if (!last) {
+    if (!after.p) {
         tw_json_null(json);
         return;
     }
-    char after[TW_UUID_TEXT_LEN];
-    tw_uuid_format(last, after);
-    tw_json_str(json, (struct tw_str){after, sizeof(after)});
+    tw_json_str(json, after);
     reply_link_next(req, after);
+}
+
+void tw_page_next(struct tw_req *req, struct tw_json *json, const struct tw_uuid *last)
+{
+    char after[TW_UUID_TEXT_LEN];
+    if (last)
+        tw_uuid_format(last, after);
+    tw_page_next_text(req, json, (struct tw_str){last ? after : NULL, sizeof(after)});
+}
+
+struct tw_str tw_cursor(struct tw_req *req, int64_t at, struct tw_str id)
+{
+    size_t cap = id.n + 24;
+    char *p = tw_req_alloc(req, cap);
+    int n = snprintf(p, cap, "%" PRId64 ".%.*s", at, (int)id.n, id.p);
+    return (struct tw_str){p, (size_t)n};
+}
+
+bool tw_cursor_parse(struct tw_str cursor, int64_t *at, struct tw_str *id)
+{
+    const char *dot = cursor.n > 0 ? memchr(cursor.p, '.', cursor.n) : NULL;
+    size_t n = dot ? (size_t)(dot - cursor.p) : 0;
+    if (!dot || !tw_str_to_i64((struct tw_str){cursor.p, n}, 0, INT64_C(1) << 53, at))
+        return false;
+    *id = (struct tw_str){dot + 1, cursor.n - n - 1};
+    return true;
 }

@@ -15,4 +15,13 @@
 // page.
 void tw_page_next(struct tw_req *req, struct tw_json *json, const struct tw_uuid *last);
 
+// The same for a list in another order: `after` is a cursor of unreserved characters (RFC 3986
+// §2.3); p is NULL when there is no next page.
+void tw_page_next_text(struct tw_req *req, struct tw_json *json, struct tw_str after);
+
+// A cursor of two parts, "1795200000123457.ID": the number that the list is ordered by, and what
+// tells equal ones apart. Made in the request's pool; taken apart into slices of it.
+struct tw_str tw_cursor(struct tw_req *req, int64_t at, struct tw_str id);
+TW_MUST_USE bool tw_cursor_parse(struct tw_str cursor, int64_t *at, struct tw_str *id);
+
 #endif

@@ -75,10 +75,22 @@ EXCEPTION WHEN insufficient_privilege THEN
           ' CREATE EXTENSION pg_trgm' USING ERRCODE = 'insufficient_privilege';
 END $$;
 
--- Without a pending list: a change of the catalogue may cost more, so that no search does.
-CREATE INDEX products_search_idx ON products
-    USING gin (name gin_trgm_ops, sku gin_trgm_ops, barcode gin_trgm_ops)
-    WITH (fastupdate = off) WHERE deleted_at IS NULL;
+-- The pending list is short: what it saves a change (a tenth of the cost) each search pays for.
+CREATE INDEX products_name_idx ON products USING gin (name gin_trgm_ops)
+    WITH (gin_pending_list_limit = 256) WHERE deleted_at IS NULL;
+CREATE INDEX products_sku_prefix_idx ON products (lower(sku) COLLATE "C") WHERE deleted_at IS NULL;
+CREATE INDEX products_barcode_prefix_idx ON products (lower(barcode) COLLATE "C")
+    WHERE deleted_at IS NULL;
+
+-- p_q anywhere in the name, or at the start of sku or barcode; p_pattern is p_q for ILIKE. It is put
+-- into the query that calls it, so that the indexes above can serve it.
+CREATE FUNCTION product_matches(p_name text, p_sku text, p_barcode text, p_q text, p_pattern text)
+RETURNS bool LANGUAGE sql IMMUTABLE AS $$
+    SELECT p_name ILIKE p_pattern
+        OR (lower(p_sku) COLLATE "C" >= lower(p_q) AND lower(p_sku) COLLATE "C" < lower(p_q) || chr(1114111))
+        OR (lower(p_barcode) COLLATE "C" >= lower(p_q)
+            AND lower(p_barcode) COLLATE "C" < lower(p_q) || chr(1114111))
+$$;
 
 -- ---- changing ---------------------------------------------------------------------------------------
 

@@ -1,13 +1,21 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The product statements: put, patch, delete, get, lookup, and the list's filters and pages. What the
 -- changes do is in catalogue.sql.
+CREATE FUNCTION pg_temp.pattern(q text) RETURNS text LANGUAGE sql AS $$
+    SELECT '%' || replace(replace(replace(q, '\', '\\'), '%', '\%'), '_', '\_') || '%'
+$$;
 CREATE FUNCTION pg_temp.list(category text, q text, since timestamptz, after uuid, page int)
 RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     v_row   record;
     v_names text[];
 BEGIN
-    FOR v_row IN EXECUTE format('EXECUTE product_list(%L, %L, %L, %L, %L)', category, q, since, after, page)
+    FOR v_row IN EXECUTE CASE
+        WHEN since IS NOT NULL THEN format('EXECUTE product_sync(%L, %L, %L, %L, NULL, %L, %L)', category, q,
+                                           pg_temp.pattern(q), since, after, page)
+        WHEN q IS NOT NULL THEN format('EXECUTE product_search(%L, %L, %L, %L, %L)', category, q,
+                                       pg_temp.pattern(q), after, page)
+        ELSE format('EXECUTE product_list(%L, %L, %L)', category, after, page) END
     LOOP
         v_names := v_names || v_row.name;
     END LOOP;
