@@ -59,6 +59,17 @@ static void check_required(struct tw_config_load *load)
                        "as {cognito: {region: .., userPoolId: .., clientIds: [..]}}");
 }
 
+// Each worker has a connection for each of its three lanes. With `workers: auto` the number is not
+// known here.
+static void check_connections(struct tw_config_load *load)
+{
+    const struct tw_config *config = load->config;
+    if (config->db_max_connections < 3 * config->workers)
+        tw_config_fail(load, PLACE_OF(load, db_max_connections), KEY_OF(db_max_connections),
+                       "%u is too few for %u workers, which need 3 each: %u at least",
+                       config->db_max_connections, config->workers, 3 * config->workers);
+}
+
 static void check_order(struct tw_config_load *load, size_t lower, uint64_t low, size_t upper,
                         uint64_t high)
 {
@@ -203,6 +214,7 @@ void tw_config_check(struct tw_config_load *load)
 {
     check_required(load);
     check_orders(load);
+    check_connections(load);
     check_currency(load);
     check_time_zone(load);
     check_admin(load);

@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "gateway/access.h"
 #include "gateway/auth_files.h"
+#include "gateway/db_check.h"
 #include "gateway/db_migrate.h"
 #include "gateway/fleet.h"
 #include "gateway/heritage.h"
@@ -119,6 +120,16 @@ static bool routes_exist(const struct tw_config *config)
     return limits != NULL;
 }
 
+// -t alone: the gateway itself starts whether or not its database is there.
+static bool database_has_room(const struct tw_config *config)
+{
+    char err[1024], warning[1024];
+    bool ok = tw_db_check(config, err, sizeof(err), warning, sizeof(warning));
+    if (!ok || warning[0])
+        (void)fprintf(stderr, "tillway: %s%s\n", ok ? "warning: " : "", ok ? warning : err);
+    return ok;
+}
+
 static int run_with_config(const struct arguments *arguments)
 {
     struct tw_config *config = load(arguments);
@@ -129,7 +140,8 @@ static int run_with_config(const struct arguments *arguments)
                fleet_can_be_joined(config) && routes_exist(config)) {
         if (arguments->check_only)
             tw_config_print(config, stdout);
-        code = arguments->check_only ? 0 : tw_master_run(config, &tw_routes);
+        code = arguments->check_only ? !database_has_room(config)
+                                     : tw_master_run(config, &tw_routes);
     }
     tw_config_free(config);
     return code;
