@@ -7,6 +7,7 @@
 #include "gateway/db_account.h"
 #include "gateway/db_gather.h"
 #include "gateway/db_lane.h"
+#include "gateway/db_replica.h"
 #include "gateway/db_retry.h"
 
 // How often deadlines, queue timeouts and reconnections are looked at.
@@ -25,6 +26,7 @@
 struct tw_db {
     h2o_loop_t *loop;
     struct tw_db_server primary;
+    struct tw_db_replica *replica; // NULL: none is configured
     const struct tw_config *config;
     struct tw_worker_page *page;
     struct tw_db_shared *shared;
@@ -64,6 +66,11 @@ struct tw_worker_page *tw_db_page(const struct tw_db *db)
 unsigned tw_db_worker_index(const struct tw_db *db)
 {
     return db->worker_index;
+}
+
+struct tw_db_replica *tw_db_replica(struct tw_db *db)
+{
+    return db->replica;
 }
 
 struct tw_db_lane *tw_db_lane(struct tw_db *db, enum tw_lane lane)
@@ -124,6 +131,13 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
     db->lanes[TW_LANE_SLOW].statement_timeout_ms = config->db_slow_timeout_ms;
     db->ticked_at_us = tw_now_us();
     tw_shed_init(&db->shed, config->db_queue_target_ms * 1000, db->ticked_at_us);
+    if (config->db_replica[0]) {
+        db->replica = tw_db_replica_new(db, &ctx->receivers.hostinfo_getaddr, db->lanes);
+        if (!db->replica) {
+            tw_db_free(db);
+            return NULL;
+        }
+    }
     h2o_timeout_link(db->loop, &db->tick_timeout, &db->tick);
     return db;
 }
@@ -134,6 +148,7 @@ void tw_db_free(struct tw_db *db)
     h2o_timeout_dispose(db->loop, &db->tick_timeout);
     for (size_t l = 0; l < TW_LANE_COUNT; l++)
         tw_lane_dispose(&db->lanes[l]);
+    tw_db_replica_free(db->replica);
     tw_db_resolver_free(db->primary.resolver);
     free(db);
 }
@@ -144,6 +159,8 @@ void tw_db_free(struct tw_db *db)
 static void answer(struct tw_db_query *query, const struct tw_db_result *result)
 {
     struct tw_db_lane *lane = tw_lane_of(query);
+    if (tw_statements[query->stmt].is_write && query->reader != 0) // also what comes late
+        tw_db_written(query->db->shared, query->reader, tw_now_us());
     if (!h2o_linklist_is_linked(&query->live))
         return; // it was answered before, by a deadline
     h2o_linklist_unlink(&query->live);
@@ -180,6 +197,8 @@ static struct tw_db_query *query_new(struct tw_db *db, const struct tw_db_call *
     query->db = db;
     query->stmt = call->stmt;
     query->deadline_us = call->deadline_us;
+    query->reader = call->reader;
+    query->primary_only = call->primary_only;
     query->callback = call->callback;
     query->owner = call->owner;
     query->has_left = call->has_left;
@@ -224,9 +243,10 @@ enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
     uint64_t now_us = tw_now_us();
     if (call->params->failed || (int)call->params->n != tw_statements[call->stmt].n_params)
         return TW_INTERNAL;
+    bool is_lost = lane->no_ready_since_us != 0 &&
+                   now_us - lane->no_ready_since_us > db->config->db_queue_timeout_ms * 1000;
     if (writes_are_lost(lane, now_us) ||
-        (lane->no_ready_since_us != 0 &&
-         now_us - lane->no_ready_since_us > db->config->db_queue_timeout_ms * 1000))
+        (is_lost && !tw_db_replica_pick(db->replica, call->stmt, call->reader, call->primary_only)))
         return TW_DATABASE_UNAVAILABLE;
     if (!may_enter(lane, tw_statements[call->stmt].priority)) {
         tw_metric_add(db->page, TW_METRIC_DB_SHED_SALE + (int)tw_statements[call->stmt].priority,
@@ -303,15 +323,28 @@ void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why)
 
 void tw_db_lane_is_stale(struct tw_db_conn *conn, bool server_is_well)
 {
+    conn->stale = true;
+    if (conn->server->is_replica)
+        return;
     struct tw_db_lane *lane = &conn->db->lanes[conn->lane];
     lane->renewed_at_us = server_is_well ? tw_now_us() : 0;
     for (unsigned i = 0; i < lane->n_conns; i++)
         lane->conns[i].stale |= lane->conns[i].state == TW_CONN_READY;
 }
 
+void tw_db_probed(struct tw_db_conn *conn, bool in_recovery, int64_t position)
+{
+    if (conn->db->replica)
+        tw_db_replica_probed(conn->db->replica, conn, in_recovery, position);
+}
+
 void tw_db_conn_changed(struct tw_db_conn *conn)
 {
     struct tw_db *db = conn->db;
+    if (conn->server->is_replica) {
+        tw_db_replica_changed(db->replica, conn);
+        return;
+    }
     struct tw_db_lane *lane = &db->lanes[conn->lane];
     lane->n_ready += conn->state == TW_CONN_READY ? 1 : -1u;
     lane->no_ready_since_us = lane->n_ready > 0 ? 0 : tw_now_us();
@@ -388,6 +421,7 @@ static void on_tick(h2o_timeout_entry_t *entry)
         lane_expire(db, lane, now_us);
         lane_connect(lane);
     }
+    tw_db_replica_tick(db->replica, now_us);
     h2o_timeout_link(db->loop, &db->tick_timeout, &db->tick);
 }
 

@@ -23,7 +23,7 @@ bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db, struct tw_db_server
         .db = db, .server = server, .lane = lane, .depth = depth, .pg_fd = -1};
     // Each query may have a set-up and a sync of its own; preparing sends every statement and one
     // sync.
-    conn->entries_cap = 3 * depth + TW_STMT_COUNT + 2;
+    conn->entries_cap = 3 * depth + TW_STMT_COUNT + 4; // and a probe with its own
     conn->entries = calloc(conn->entries_cap, sizeof(conn->entries[0]));
     conn->backoff_ms = tw_db_config(db)->db_backoff_min_ms;
     return conn->entries != NULL;
@@ -40,6 +40,7 @@ static void close_pg(struct tw_db_conn *conn)
     conn->sock = NULL;
     conn->pg = NULL;
     conn->pg_fd = -1;
+    conn->is_probed = false;
 }
 
 void tw_conn_dispose(struct tw_db_conn *conn)
@@ -318,6 +319,17 @@ static bool take_sync_result(struct tw_db_conn *conn, const PGresult *pg_result)
     return is_end;
 }
 
+static bool take_probe(struct tw_db_conn *conn, const PGresult *pg_result)
+{
+    conn->is_probed = false;
+    if (PQresultStatus(pg_result) != PGRES_TUPLES_OK || PQntuples(pg_result) != 1)
+        return false;
+    const struct tw_rows rows = {.pg = pg_result, .n = 1};
+    int64_t position = tw_row_is_null(&rows, 0, 1) ? 0 : tw_row_i64(&rows, 0, 1);
+    tw_db_probed(conn, tw_row_bool(&rows, 0, 0), position);
+    return true;
+}
+
 // The result belongs to the entry at the head; NULL ends that entry. False: break the connection.
 static bool take_result(struct tw_db_conn *conn, PGresult *pg_result)
 {
@@ -332,6 +344,8 @@ static bool take_result(struct tw_db_conn *conn, PGresult *pg_result)
     }
     if (entry->kind == TW_ENTRY_SYNC)
         return take_sync_result(conn, pg_result);
+    if (entry->kind == TW_ENTRY_PROBE)
+        return take_probe(conn, pg_result);
     if (entry->kind == TW_ENTRY_SETUP)
         return setup_succeeded(conn, pg_result);
     return take_query_result(conn, entry, pg_result);
@@ -560,4 +574,21 @@ void tw_conn_sync(struct tw_db_conn *conn)
     entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_SYNC});
     tw_metric_add(tw_db_page(conn->db), TW_METRIC_DB_SYNCS, 1);
     flush(conn);
+}
+
+void tw_conn_probe(struct tw_db_conn *conn)
+{
+    if (conn->dirty)
+        tw_conn_sync(conn);
+    if (conn->state != TW_CONN_READY)
+        return;
+    conn->is_probed = true;
+    conn->probe_at_us = tw_now_us();
+    if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_WAL_POSITION].sql, 0, NULL, NULL, NULL,
+                           NULL, 1)) {
+        tw_conn_break(conn, "cannot send");
+        return;
+    }
+    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_PROBE});
+    tw_conn_sync(conn);
 }

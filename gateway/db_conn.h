@@ -44,6 +44,8 @@ struct tw_db_query {
     bool told_running, told_slow;    // in the log
     struct tw_str request_id;        // in `bytes`
     uint64_t deadline_us;
+    uint64_t reader; // as in struct tw_db_call
+    bool primary_only;
     tw_db_callback callback;
     bool (*has_left)(void *owner); // or NULL
     void *owner;                   // NULL: nobody waits
@@ -54,12 +56,13 @@ struct tw_db_query {
 };
 
 struct tw_conn_entry {
-    enum { TW_ENTRY_QUERY, TW_ENTRY_SETUP, TW_ENTRY_SYNC } kind;
+    enum { TW_ENTRY_QUERY, TW_ENTRY_SETUP, TW_ENTRY_PROBE, TW_ENTRY_SYNC } kind;
     struct tw_db_query *query; // QUERY: first of its batch; NULL once answered or given back
 };
 
 // One URL's servers.
 struct tw_db_server {
+    bool is_replica;
     const char *url;
     struct tw_db_resolver *resolver;
     struct tw_db_trouble troubles[TW_LANE_COUNT];
@@ -91,6 +94,11 @@ struct tw_db_conn {
     uint64_t ready_until_us;   // when it was READY last; 0: never
     uint64_t address_since_us; // CONNECTING: since when libpq tries the present address
     bool any_server;           // a reading lane looks for any server, since none took writes
+    bool is_probed;            // a probe of its position is in flight, sent at probe_at_us
+    uint64_t probe_at_us;      // (db_replica.h)
+    uint64_t word_us;          // a replica's last answer to one; 0: none yet
+    int64_t position;          // as it was then
+    uint64_t fresh_us;         // it has all that the primary had then; 0: unknown
     unsigned entries_cap, entries_head, entries_n;
     struct tw_conn_entry *entries; // ring
 };
@@ -113,6 +121,9 @@ TW_MUST_USE bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch
 
 // Ends the batch and sends it. Breaks the connection by itself when that fails.
 void tw_conn_sync(struct tw_db_conn *conn);
+
+// Asks how far the server is in the write-ahead log; the answer comes by tw_db_probed.
+void tw_conn_probe(struct tw_db_conn *conn);
 
 // Closes it, gives its queries back to db.c and plans the next try. `why` is for the log.
 void tw_conn_break(struct tw_db_conn *conn, const char *why);
@@ -138,6 +149,9 @@ void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why);
 // of the lane's connections is to be used before it has been replaced. server_is_well: queries wait
 // for that.
 void tw_db_lane_is_stale(struct tw_db_conn *conn, bool server_is_well);
+
+// What tw_conn_probe asked.
+void tw_db_probed(struct tw_db_conn *conn, bool in_recovery, int64_t position);
 
 // state became READY or stopped being READY.
 void tw_db_conn_changed(struct tw_db_conn *conn);

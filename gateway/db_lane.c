@@ -5,6 +5,7 @@
 
 #include "gateway/db_account.h"
 #include "gateway/db_gather.h"
+#include "gateway/db_replica.h"
 
 // Batches of a worker in flight: what comes in while one is judged makes the next the larger.
 #define BATCHES_IN_FLIGHT 1
@@ -101,6 +102,15 @@ static struct tw_db_conn *least_busy(struct tw_db_lane *lane)
             best = conn;
     }
     return best;
+}
+
+// What was lost once is the primary's.
+static struct tw_db_conn *conn_for(struct tw_db_lane *lane, const struct tw_db_query *query)
+{
+    struct tw_db_conn *conn = tw_db_replica_pick(tw_db_replica(lane->db), query->stmt,
+                                                 query->reader,
+                                                 query->primary_only || query->attempts > 0);
+    return conn ? conn : least_busy(lane);
 }
 
 static struct tw_db_query *first_of(h2o_linklist_t *queue)
@@ -209,6 +219,7 @@ static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct t
             query->first_sent_us = now_us;
         tw_account_sent(query, now_us);
         tw_metric_add(page, TW_METRIC_DB_QUERIES, 1);
+        tw_metric_add(page, TW_METRIC_DB_REPLICA_READS, conn->server->is_replica);
         tw_metric_add(page, TW_METRIC_DB_BATCHED, is_batch);
     }
     return true;
@@ -228,7 +239,7 @@ void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us)
 {
     struct tw_db_conn *conn;
     struct tw_db_query *query;
-    while ((query = next_to_send(lane)) != NULL && (conn = least_busy(lane)) != NULL) {
+    while ((query = next_to_send(lane)) != NULL && (conn = conn_for(lane, query)) != NULL) {
         if (is_in_vain(query, now_us)) {
             tw_db_query_refused(query, TW_OVERLOADED);
             continue;
@@ -244,4 +255,5 @@ void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us)
     for (unsigned i = 0; i < lane->n_conns; i++)
         if (lane->conns[i].state == TW_CONN_READY && lane->conns[i].dirty)
             tw_conn_sync(&lane->conns[i]);
+    tw_db_replica_sync(tw_db_replica(lane->db), lane->index);
 }

@@ -64,6 +64,8 @@ uint64_t tw_lane_oldest_us(struct tw_db_lane *lane, uint64_t now_us);
 struct tw_db_lane *tw_db_lane(struct tw_db *db, enum tw_lane lane);
 
 struct tw_shed *tw_db_shed(struct tw_db *db);
+// NULL: there is none.
+struct tw_db_replica *tw_db_replica(struct tw_db *db);
 
 // Answers a query that is QUEUED with this status, and frees it.
 void tw_db_query_refused(struct tw_db_query *query, enum tw_status status);

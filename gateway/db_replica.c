@@ -34,7 +34,7 @@ struct tw_db_replica {
     unsigned n_samples;
     uint64_t max_lag_us;
     uint64_t probed_us;
-    bool was_used;  // some connection was fresh enough when it was looked last
+    bool was_used; // some connection was fresh enough when it was looked last
     bool ever_used;
 };
 

@@ -4,12 +4,13 @@
 //
 // Every PROBE_US the primary and each replica connection say how far they are in the write-ahead
 // log. A connection whose server has replayed what the primary had flushed at time T is "fresh as
-// of T", by this machine's monotonic clock; nobody's wall clock counts, and an idle system is fresh.
-// A read may go there when T is not before its principal's last write (db_shared.h), on any worker,
-// and not further back than db.replica_max_lag from the primary's last word. While the primary is
-// silent its clock stands still, so that replicas go on with what they have. Each connection is
-// judged by what it said itself: behind one name there may be several servers. Whatever a replica
-// does not answer, the primary is asked for. Why all this: docs/adr/009. Runs in: worker.
+// of T", by this machine's monotonic clock; nobody's wall clock counts, and an idle system is
+// fresh. A read may go there when T is not before its principal's last write (db_shared.h), on any
+// worker, and not further back than db.replica_max_lag from the primary's last word. While the
+// primary is silent its clock stands still, so that replicas go on with what they have. Each
+// connection is judged by what it said itself: behind one name there may be several servers.
+// Whatever a replica does not answer, the primary is asked for. Why all this: docs/adr/009. Runs
+// in: worker.
 
 #ifndef TW_DB_REPLICA_H
 #define TW_DB_REPLICA_H
@@ -23,7 +24,8 @@ struct tw_db_replica *tw_db_replica_new(struct tw_db *db, h2o_multithread_receiv
                                         const struct tw_db_lane lanes[TW_LANE_COUNT]);
 void tw_db_replica_free(struct tw_db_replica *replica); // NULL is allowed
 
-// A connection for a read that may go to a replica, or NULL: ask the primary. `replica` may be NULL.
+// A connection for a read that may go to a replica, or NULL: ask the primary. `replica` may be
+// NULL.
 struct tw_db_conn *tw_db_replica_pick(struct tw_db_replica *replica, enum tw_stmt stmt,
                                       uint64_t reader, bool primary_only);
 

@@ -29,7 +29,8 @@ const char *tw_lane_name(enum tw_lane lane)
 
 static void name_lane(const struct tw_db_conn *conn, char out[32])
 {
-    (void)snprintf(out, 32, "lane %s", tw_lane_name(conn->lane));
+    (void)snprintf(out, 32, "%slane %s", conn->server->is_replica ? "replica, " : "",
+                   tw_lane_name(conn->lane));
 }
 
 void tw_retry_say_connected(struct tw_db_conn *conn)
@@ -88,6 +89,8 @@ void tw_retry_plan(struct tw_db_conn *conn)
 // that was written. A URL that says target_session_attrs itself is obeyed.
 static const char *server_kind(const struct tw_db_conn *conn)
 {
+    if (conn->server->is_replica)
+        return "standby";
     return conn->lane == TW_LANE_WRITE || !conn->any_server ? "read-write" : "any";
 }
 
@@ -95,8 +98,8 @@ PGconn *tw_retry_dial(const struct tw_db_conn *conn, const struct tw_db_addresse
                       const char **why)
 {
     char name[64];
-    (void)snprintf(name, sizeof(name), "tillway worker %u %s", tw_db_worker_index(conn->db),
-                   tw_lane_name(conn->lane));
+    (void)snprintf(name, sizeof(name), "tillway worker %u %s%s", tw_db_worker_index(conn->db),
+                   tw_lane_name(conn->lane), conn->server->is_replica ? " replica" : "");
     const struct tw_db_login login = {
         .url = conn->server->url,
         .password_file = tw_db_config(conn->db)->db_password_file,
@@ -158,6 +161,8 @@ static void watch_connecting(struct tw_db_conn *conn)
 // It was there when no server took writes, and now one does: what it reads may be old.
 static bool is_on_a_standby(const struct tw_db_conn *conn)
 {
+    if (conn->server->is_replica)
+        return false;
     const char *in_recovery = PQparameterStatus(conn->pg, "in_hot_standby");
     return in_recovery && strcmp(in_recovery, "on") == 0 && tw_db_takes_writes(conn->db);
 }

@@ -225,7 +225,11 @@ static enum tw_status submit(struct tw_req *req, enum tw_stmt stmt, struct tw_pa
                              tw_db_step step)
 {
     req->next_step = step;
+    uint64_t reader = 0;
+    if (req->principal)
+        memcpy(&reader, req->principal->tag, sizeof(reader));
     struct tw_db_call call = {.stmt = stmt,
+                              .reader = reader,
                               .params = params,
                               .deadline_us = req->deadline_us,
                               .callback = on_db_result,

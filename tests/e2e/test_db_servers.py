@@ -4,20 +4,17 @@
 import json
 import os
 import socket
-import struct
-import threading
 import time
 import urllib.parse
-import uuid
 
 import pytest
 
-from kit.clients import Api, Connection, assert_problem
+from kit.certificates import Authority
+from kit.clients import Api, assert_problem
 from kit.database import Database
-from kit.gateway import Gateway, deep_merge
-from kit.processes import eventually, patient, scaled
+from kit.processes import BINARY, clean_environment, eventually, patient, run, scaled
 from kit.shop import Shop
-from test_database import Till
+from test_database import Reader, Till
 
 pytestmark = pytest.mark.heavy
 
@@ -204,3 +201,186 @@ def test_a_server_that_turns_read_only(start, pair, pair_name, pair_shop):
         eventually(lambda: api.sell(body).status_code == 201, patient(2), what="writes resume")
     sales = pair_shop.sales()
     assert pair_shop.stock(product) == 1000 - sales
+
+
+# ---- passwords and TLS ------------------------------------------------------------------------------
+
+
+def test_a_password_is_rotated_without_a_reload(start, pair, pair_name, pair_shop, tmp_path):
+    """D6: db.password_file is read for each connection; the log has neither password."""
+    parts = urllib.parse.urlsplit(pair.primary.url(pair_name))
+    first, second = "first-hidden-word", "second-hidden-word"
+    pair.ask(pair.primary, "DROP ROLE IF EXISTS rotating")
+    pair.ask(pair.primary, "CREATE ROLE rotating SUPERUSER LOGIN PASSWORD '%s'" % first)
+    file = tmp_path / "password"
+    file.write_text(first + "\n")
+    gateway = start(workers=1, db={
+        "url": parts._replace(netloc="rotating@127.0.0.1:%d" % parts.port,
+                              query="application_name=shop").geturl(), "password_file": str(file)})
+    pair.ask(pair.primary, "ALTER ROLE rotating PASSWORD '%s'" % second)
+
+    def cut():
+        return pair.ask(pair.primary, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                        " WHERE usename = 'rotating' AND application_name = 'shop'")[0][0]
+    assert cut() > 0, "the operator's application_name is kept"
+    eventually(lambda: any("password authentication failed" in e["message"]
+                           for e in gateway.events("db_connection_lost")))
+    file.write_text(second)
+    product = pair_shop.product()
+    with Api(gateway, pair_shop.token()) as api:
+        eventually(lambda: api.get("/v1/products/" + product).status_code == 200, 5)
+        eventually(lambda: api.sell(pair_shop.basket(product)).status_code == 201, 5)
+    gateway.stop()
+    pair.ask(pair.primary, "DROP ROLE rotating")
+    assert "hidden-word" not in gateway.log_text() + gateway.stderr()
+
+
+@pytest.fixture
+def tls_server(pair, work):
+    """(the authority, the port) of a PostgreSQL that speaks TLS as localhost."""
+    authority = Authority(work, "database")
+    server = authority.server("localhost")
+    data = os.path.join(os.path.realpath(pair.primary.directory), "data")
+    owner = os.stat(data)
+    for source, name in ((server.certificate, "server.crt"), (server.key, "server.key")):
+        target = os.path.join(data, name)
+        with open(source, "rb") as f, open(target, "wb") as out:
+            out.write(f.read())
+        os.chmod(target, 0o600)
+        os.chown(target, owner.st_uid, owner.st_gid)
+    pair.ask(pair.primary, "ALTER SYSTEM SET ssl = on")
+    pair.ask(pair.primary, "SELECT pg_reload_conf()")
+    eventually(lambda: pair.ask(pair.primary, "SHOW ssl")[0][0] == "on")
+    yield authority
+    pair.ask(pair.primary, "ALTER SYSTEM RESET ssl")
+    pair.ask(pair.primary, "SELECT pg_reload_conf()")
+
+
+def test_tls_to_postgresql(start, pair, pair_name, pair_shop, tls_server, work):
+    """sslmode=verify-full: the name and the authority are checked; another authority is refused, and
+    the log says why."""
+    parts = urllib.parse.urlsplit(pair.primary.url(pair_name))
+    login = parts.netloc.rpartition("@")[0]
+
+    def url(authority):
+        return parts._replace(netloc="%s@localhost:%d" % (login, parts.port), query=(
+            "sslmode=verify-full&sslrootcert=" + authority.pem)).geturl()
+
+    gateway = start(workers=1, db={"url": url(tls_server)})
+    product = pair_shop.product()
+    with Api(gateway, pair_shop.token()) as api:
+        assert api.get("/v1/products/" + product).status_code == 200
+        assert api.sell(pair_shop.basket(product)).status_code == 201
+    plain = pair.ask(pair.primary, "SELECT count(*) FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)"
+                     " WHERE application_name LIKE 'tillway worker %%' AND NOT ssl")
+    assert plain[0][0] == 0
+    gateway.stop()
+    refused = start(until="live", workers=1, db={"url": url(Authority(work, "somebody else"))})
+    lost = eventually(lambda: refused.events("db_connection_lost"))[0]["message"]
+    assert "certificate verify failed" in lost and not refused.is_ready()
+
+
+# ---- what -t says -----------------------------------------------------------------------------------
+
+
+def test_the_check_asks_how_many_connections_there_are(config, postgres, tmp_path):
+    """-t: too many for the server is an error that says what to do; an absent server is none."""
+    def check(max_connections, url=None, workers=1):
+        path = tmp_path / "t.yaml"
+        path.write_text(json.dumps({**config, "workers": workers, "db": {
+            "url": url or config["db"]["url"], "max_connections": max_connections}}))
+        return run([BINARY, "-t", "-c", str(path)], env=clean_environment())
+
+    done = check(16)
+    assert (done.returncode, done.stderr) == (0, "")
+    done = check(60)
+    assert done.returncode == 0 and "during a reload" in done.stderr
+    done = check(98)
+    assert done.returncode == 1 and "has only 97 for us" in done.stderr and "lower" in done.stderr
+    done = check(98, "postgresql://127.0.0.1:1/x")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = check(8, workers=3)
+    assert done.returncode == 1 and "t.yaml" in done.stderr and "9 at least" in done.stderr
+    done = check(8, "postgresql//hidden-word")
+    assert done.returncode == 0 and "cannot be understood" in done.stderr
+    assert "hidden-word" not in done.stderr
+
+
+# ---- replicas ---------------------------------------------------------------------------------------
+
+
+def replica_reads(gateway):
+    return gateway.metrics()["tillway_db_replica_reads_total"]
+
+
+def are_used(gateway, used):
+    """By both workers."""
+    fresh = gateway.metrics()["tillway_db_replica_fresh_connections"]
+    return fresh >= 2 if used else fresh == 0
+
+
+def test_reads_go_to_a_replica_that_has_what_its_reader_wrote(start, pair, pair_name, pair_shop):
+    """Read-your-writes over both workers while replay stands still; who lags beyond the limit is left
+    aside, who dies costs no read, and both come back by themselves; one log line each way."""
+    product = pair_shop.product(stock=1000)
+    pair.caught_up()
+    gateway = start(db={"url": pair.primary.url(pair_name), "replica": pair.standby.url(pair_name),
+                        "replica_max_lag": "2s"})
+    eventually(lambda: are_used(gateway, True), 10, what="the replica is used")
+    writer = pair_shop.token(username="writer-" + pair_shop.store)
+    stranger = pair_shop.token(username="stranger-" + pair_shop.store)
+    path = "/v1/products/" + product
+    readers = [Reader(gateway, stranger, product) for _ in range(2)]
+    before = replica_reads(gateway)
+    for reader in readers:
+        reader.start()
+    try:
+        eventually(lambda: replica_reads(gateway) > before + 20, 10)
+        pair.pause_replay()
+        pair.broken = True
+        sales = []
+        for _ in range(scaled(20)):
+            with Api(gateway, writer) as api:  # each by a connection of its own: either worker's
+                sale = api.sell(pair_shop.basket(product))
+                assert sale.status_code == 201
+                sales.append(sale.json()["transactionId"])
+            for _ in range(4):
+                with Api(gateway, writer) as api:
+                    assert api.get("/v1/transactions/" + sales[-1]).status_code == 200
+        eventually(lambda: are_used(gateway, False), 10, what="a lagging replica is left aside")
+        at = replica_reads(gateway)
+        with Api(gateway, stranger) as api:
+            assert all(api.get(path).status_code == 200 for _ in range(20))
+        assert replica_reads(gateway) == at
+        pair.resume_replay()
+        eventually(lambda: are_used(gateway, True), 10, what="it comes back by itself")
+        eventually(lambda: replica_reads(gateway) > at + 20, 10)
+        with Api(gateway, writer) as api:  # who has written comes to it as well
+            at = replica_reads(gateway)
+            eventually(lambda: api.get(path).status_code == 200 and replica_reads(gateway) > at, 10)
+        pair.standby.stop_immediate()
+        eventually(lambda: are_used(gateway, False), 10)
+        read = readers[0].read
+        eventually(lambda: readers[0].read > read + 20, 10, what="the primary answers")
+        pair.standby.start()
+        eventually(lambda: are_used(gateway, True), 20, what="it comes back by itself")
+    finally:
+        for reader in readers:
+            reader.stopping.set()
+        for reader in readers:
+            reader.join(10)
+    assert [(r.wrong, r.unavailable) for r in readers] == [([], 0), ([], 0)]
+    assert len(gateway.events("db_replica_aside")) == 4 and len(gateway.events("db_replica_used")) == 6
+
+
+def test_a_primary_is_no_replica(start, pair, pair_name, pair_shop):
+    """Not in recovery: left aside, with a log line that says why; reads are the primary's."""
+    gateway = start(workers=1, db={"url": pair.primary.url(pair_name),
+                                   "replica": pair.primary.url(pair_name)})
+    lost = eventually(lambda: [e["message"] for e in gateway.events("db_connection_lost")
+                               if e["message"].startswith("replica, ")])
+    assert "not in hot standby mode" in lost[0]
+    product = pair_shop.product()
+    with Api(gateway, pair_shop.token()) as api:
+        assert api.get("/v1/products/" + product).status_code == 200
+    assert replica_reads(gateway) == 0
