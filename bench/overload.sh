@@ -12,7 +12,7 @@
 set -euo pipefail
 
 bench=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
-bench_var=bench-overload
+bench_var="bench-overload"
 # shellcheck source-path=SCRIPTDIR source=setting.sh
 . "$bench/setting.sh"
 

@@ -373,8 +373,8 @@ void tw_db_flush(struct tw_db *db)
 static void lane_expire(struct tw_db *db, struct tw_db_lane *lane, uint64_t now_us)
 {
     while (!h2o_linklist_is_empty(&lane->live)) {
-        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, live,
-                                                           lane->live.next);
+        h2o_linklist_t *first = lane->live.next;
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, live, first);
         bool queued = query->state == TW_QUERY_QUEUED;
         bool waited = queued &&
                       (now_us - query->queued_at_us > db->config->db_queue_timeout_ms * 1000 ||
@@ -388,6 +388,7 @@ static void lane_expire(struct tw_db *db, struct tw_db_lane *lane, uint64_t now_
         else
             answer_status(query, tw_statements[query->stmt].is_write ? TW_OUTCOME_UNKNOWN
                                                                      : TW_DEADLINE_EXCEEDED);
+        assert(lane->live.next != first); // who has an answer has left the list
     }
 }
 
