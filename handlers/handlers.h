@@ -22,6 +22,12 @@ struct tw_verdict tw_inventory_list(struct tw_req *req);  // inventory.c
 struct tw_verdict tw_inventory_get(struct tw_req *req);   // inventory.c
 struct tw_verdict tw_inventory_put(struct tw_req *req);   // inventory.c
 struct tw_verdict tw_inventory_move(struct tw_req *req);  // inventory_movements.c
+struct tw_verdict tw_order_list(struct tw_req *req);      // orders.c
+struct tw_verdict tw_order_open(struct tw_req *req);      // orders.c
+struct tw_verdict tw_order_get(struct tw_req *req);       // orders.c
+struct tw_verdict tw_order_patch(struct tw_req *req);     // orders.c
+struct tw_verdict tw_order_cancel(struct tw_req *req);    // orders.c
+struct tw_verdict tw_order_checkout(struct tw_req *req);  // order_checkout.c
 struct tw_verdict tw_customer_list(struct tw_req *req);   // customers.c
 struct tw_verdict tw_customer_create(struct tw_req *req); // customers.c
 struct tw_verdict tw_customer_get(struct tw_req *req);    // customers.c

@@ -54,6 +54,10 @@ TW_MUST_USE bool tw_sale_check(struct tw_req *req, struct tw_sale_record *record
 void tw_sale_params(const struct tw_req *req, struct tw_params *params,
                     struct tw_sale_record *const *records, size_t n);
 
+// The last step of a request that sold one basket: answers with the row of record_sales.
+TW_MUST_USE struct tw_verdict tw_sale_recorded(struct tw_req *req,
+                                               const struct tw_db_result *result); // sales.c
+
 // What a refusal of record_sales means, for people; NULL: its title says all.
 const char *tw_sale_refusal_detail(enum tw_status status);
 

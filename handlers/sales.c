@@ -39,8 +39,7 @@ static struct tw_verdict fail_sale(struct tw_req *req, const struct tw_rows *row
     return tw_fail_errors(req, status, tw_sale_refusal_detail(status), &error, 1);
 }
 
-static struct tw_verdict sale_create_3_recorded(struct tw_req *req,
-                                                const struct tw_db_result *result)
+struct tw_verdict tw_sale_recorded(struct tw_req *req, const struct tw_db_result *result)
 {
     if (result->status == TW_ALREADY_EXISTS) // two keys for one till-made id, at the same moment
         return tw_fail(req, TW_OVERLOADED, "This transactionId is being recorded. Send it again.");
@@ -60,7 +59,7 @@ static struct tw_verdict sale_create_2_record(struct tw_req *req, struct tw_sale
     struct tw_params params;
     tw_params_init(&params, buffer, sizeof(buffer));
     tw_sale_params(req, &params, &record, 1);
-    return tw_await_db(req, TW_STMT_RECORD_SALES, &params, sale_create_3_recorded);
+    return tw_await_db(req, TW_STMT_RECORD_SALES, &params, tw_sale_recorded);
 }
 
 struct tw_verdict tw_sale_create(struct tw_req *req)
