@@ -48,7 +48,7 @@ class Till(threading.Thread):
             if status == 201:
                 self.acknowledged.append(json.loads(text)["transactionId"])
                 return
-            if status not in NOT_NOW or "Retry-After" not in headers:
+            if status not in NOT_NOW or (status == 503 and "Retry-After" not in headers):
                 self.wrong.append((status, text))
                 return
             self.unavailable += 1
