@@ -91,7 +91,8 @@ bool tw_stage_body(struct tw_req *req)
         return req->body.n == 0 ||
                refuse(req, TW_BODY_UNEXPECTED, "Send this request without a body.");
     if (req->body.n == 0)
-        return refuse(req, TW_BODY_MISSING, "Send a body.");
+        return req->route->takes == tw_json_or_nothing ||
+               refuse(req, TW_BODY_MISSING, "Send a body.");
     if (!is_type_taken(req))
         return refuse_type(req);
     return is_plain(req) || refuse_coding(req);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/router.h"
 
+const char tw_json_or_nothing[] = TW_JSON;
+
 static const char *const method_names[TW_METHOD_COUNT] = {"GET",   "POST",   "PUT",
                                                           "PATCH", "DELETE", "OPTIONS"};
 

@@ -34,6 +34,9 @@ enum tw_cache {
 #define TW_JSON_PATCH "application/merge-patch+json, application/json" // RFC 7396
 #define TW_NDJSON     "application/x-ndjson"                           // one JSON text a line
 
+// As `takes` of a route whose body may be left out: TW_JSON, but this very text.
+extern const char tw_json_or_nothing[];
+
 struct tw_route {
     enum tw_method method;
     const char *pattern; // "/v1/products/{productId}"

@@ -34,6 +34,10 @@
     XX(INSUFFICIENT_STOCK, "insufficient-stock", 409, "Not enough stock", INFO)                   \
     XX(ORDER_NOT_OPEN, "order-not-open", 409, "Order is not open any more", INFO)                 \
     XX(PRECONDITION_FAILED, "precondition-failed", 412, "Not in the state expected", INFO)        \
+    XX(TRANSACTION_VOIDED, "transaction-voided", 409, "Sale was voided", INFO)                    \
+    XX(TRANSACTION_REFUNDED, "transaction-refunded", 409, "Sale was refunded", INFO)              \
+    XX(VOID_TOO_LATE, "void-too-late", 409, "Business day is over", INFO)                         \
+    XX(REFUND_EXCEEDS, "refund-exceeds", 409, "Refund exceeds the sale", INFO)                    \
     XX(PAYLOAD_TOO_LARGE, "payload-too-large", 413, "Request body is too large", INFO)            \
     XX(URI_TOO_LONG, "uri-too-long", 414, "Request target is too long", INFO)                     \
     XX(UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", 415, "Unsupported media type", INFO)     \
@@ -42,6 +46,7 @@
     XX(UNKNOWN_PRODUCT, "unknown-product", 422, "Unknown product", INFO)                          \
     XX(UNKNOWN_STORE, "unknown-store", 422, "Unknown store", INFO)                                \
     XX(UNKNOWN_CUSTOMER, "unknown-customer", 422, "Unknown customer", INFO)                       \
+    XX(UNKNOWN_LINE, "unknown-line", 422, "Unknown line", INFO)                                   \
     XX(TOTAL_MISMATCH, "total-mismatch", 422, "Total does not match", INFO)                       \
     XX(PAYMENT_MISMATCH, "payment-mismatch", 422, "Payments do not cover the total", INFO)        \
     XX(DISCOUNT_TOO_LARGE, "discount-too-large", 422, "Discount exceeds the line", INFO)          \

@@ -110,6 +110,7 @@ static unsigned decimals_of(const struct parser *parser, enum tw_field_type type
 {
     return type == TW_FIELD_MONEY      ? parser->req->config->pos_currency_decimals
            : type == TW_FIELD_QUANTITY ? 3
+           : type == TW_FIELD_INTEGER  ? 0
                                        : 6;
 }
 
@@ -194,6 +195,7 @@ static void parse_value(struct parser *parser, const struct tw_field *field, con
         break;
     case TW_FIELD_MONEY:
     case TW_FIELD_QUANTITY:
+    case TW_FIELD_INTEGER:
     case TW_FIELD_RATE:
         parse_number(parser, field, json, out);
         break;

@@ -18,6 +18,7 @@ enum tw_field_type {
     TW_FIELD_TOKEN,     // struct tw_str of letters, digits, '-', '_', '.', ':' only
     TW_FIELD_MONEY,     // struct tw_number, minor units of the currency
     TW_FIELD_QUANTITY,  // struct tw_number, thousandths
+    TW_FIELD_INTEGER,   // struct tw_number
     TW_FIELD_RATE,      // struct tw_number, millionths: 0.2 is 20 %
     TW_FIELD_UUID,      // struct tw_optional_uuid
     TW_FIELD_BOOL,      // struct tw_optional_bool

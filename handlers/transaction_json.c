@@ -120,8 +120,8 @@ static void put_customer(struct tw_json *json, const struct tw_rows *rows, int r
         tw_json_uuid(json, &id);
 }
 
-void tw_json_transaction(struct tw_json *json, const struct tw_config *config,
-                         const struct tw_rows *rows, int row, int first)
+void tw_json_transaction_begin(struct tw_json *json, const struct tw_config *config,
+                               const struct tw_rows *rows, int row, int first)
 {
     unsigned decimals = config->pos_currency_decimals;
     struct tw_uuid id = tw_row_uuid(rows, row, first + COL_ID);
@@ -157,5 +157,19 @@ void tw_json_transaction(struct tw_json *json, const struct tw_config *config,
     tw_json_bool(json, tw_row_bool(rows, row, first + COL_STOCK_EXCEPTION));
     tw_json_key(json, TW_STR("recordedAt"));
     tw_json_time(json, tw_row_unix_ms(rows, row, first + COL_RECORDED_AT));
+}
+
+bool tw_json_transaction_is_completed(const struct tw_rows *rows, int row, int first)
+{
+    return tw_str_eq(tw_row_str(rows, row, first + COL_STATUS), TW_STR("completed"));
+}
+
+void tw_json_transaction(struct tw_json *json, const struct tw_config *config,
+                         const struct tw_rows *rows, int row, int first)
+{
+    tw_json_transaction_begin(json, config, rows, row, first);
+    tw_json_key(json, TW_STR("refunds"));
+    tw_json_array(json);
+    tw_json_array_end(json);
     tw_json_object_end(json);
 }

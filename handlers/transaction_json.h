@@ -8,7 +8,11 @@
 #include "gateway/json_out.h"
 #include "gateway/request.h"
 
-// `first` is the column of transaction_id.
+// `first` is the column of transaction_id. Begin: the object stays open, and its member "refunds"
+// is still to come; else that is empty, as it is when a sale is recorded.
+void tw_json_transaction_begin(struct tw_json *json, const struct tw_config *config,
+                               const struct tw_rows *rows, int row, int first);
+bool tw_json_transaction_is_completed(const struct tw_rows *rows, int row, int first);
 void tw_json_transaction(struct tw_json *json, const struct tw_config *config,
                          const struct tw_rows *rows, int row, int first);
 

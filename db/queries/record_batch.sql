@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- lane: write
 -- kind: write
+-- priority: sale
 -- A till's batch: record_sales as in record_sales.sql, with all its parameters, but not gathered with
 -- others' sales and answered in short. One row per sale in input order; its refusal is a row.
 -- Per sale:

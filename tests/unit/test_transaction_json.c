@@ -139,7 +139,7 @@ static void test_two_decimals(void **state)
         "{\"method\":\"card\",\"amount\":5.00,\"reference\":\"A-1\"}],\"change\":0.50,"
         "\"status\":\"completed\",\"receiptNumber\":77,"
         "\"offline\":false,\"stockException\":false,"
-        "\"recordedAt\":\"2000-02-29T12:34:57.789Z\"}");
+        "\"recordedAt\":\"2000-02-29T12:34:57.789Z\",\"refunds\":[]}");
 }
 
 // Yen have none, and quantities and rates have theirs all the same.
@@ -161,7 +161,7 @@ static void test_no_decimals(void **state)
         "{\"method\":\"card\",\"amount\":500,\"reference\":\"A-1\"}],\"change\":50,"
         "\"status\":\"completed\",\"receiptNumber\":77,"
         "\"offline\":false,\"stockException\":false,"
-        "\"recordedAt\":\"2000-02-29T12:34:57.789Z\"}");
+        "\"recordedAt\":\"2000-02-29T12:34:57.789Z\",\"refunds\":[]}");
 }
 
 // What the stock lacked stands at the line, and whose customer it was at the sale.
@@ -186,7 +186,7 @@ static void test_an_exception(void **state)
            "{\"method\":\"card\",\"amount\":500,\"reference\":\"A-1\"}],\"change\":50,"
            "\"status\":\"completed\",\"receiptNumber\":77,"
            "\"offline\":true,\"stockException\":true,"
-           "\"recordedAt\":\"2000-02-29T12:34:57.789Z\"}");
+           "\"recordedAt\":\"2000-02-29T12:34:57.789Z\",\"refunds\":[]}");
     is_exception = false;
 }
 
