@@ -434,6 +434,23 @@ unsigned tw_db_ready(const struct tw_db *db)
     return (reads ? TW_READY_DB_READ : 0) | (writes ? TW_READY_DB_WRITE : 0);
 }
 
+static void release_idle(struct tw_db_lane *lane)
+{
+    for (unsigned i = 0; i < lane->n_conns && lane->n_ready > 0; i++) {
+        struct tw_db_conn *conn = &lane->conns[i];
+        if (conn->state == TW_CONN_READY && conn->entries_n == 0 && lane->n_ready > 1)
+            tw_conn_replace(conn);
+        if (conn->state == TW_CONN_DOWN)
+            conn->retry_at_us = UINT64_MAX; // never again
+    }
+}
+
+void tw_db_release_idle(struct tw_db *db)
+{
+    for (size_t l = 0; l < TW_LANE_COUNT; l++)
+        release_idle(&db->lanes[l]);
+}
+
 size_t tw_db_unfinished(const struct tw_db *db)
 {
     size_t n = 0;

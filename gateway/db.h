@@ -88,6 +88,10 @@ void tw_db_flush(struct tw_db *db);
 // that.
 unsigned tw_db_ready(const struct tw_db *db);
 
+// The worker drains: closes connections that have nothing to do, so that its successor may have as
+// many, but the last one of each lane, as requests may still come. To be called again and again.
+void tw_db_release_idle(struct tw_db *db);
+
 // Queries taken over and not answered yet: a draining worker leaves when it is 0.
 size_t tw_db_unfinished(const struct tw_db *db);
 
