@@ -73,18 +73,6 @@ void tw_config_free(struct tw_config *config)
         tw_config_memory_free(config->memory);
 }
 
-// Whether both listen on the same sockets; certificates may differ.
-static bool same_sockets(const struct tw_config *a, const struct tw_config *b)
-{
-    if (a->n_listens != b->n_listens)
-        return false;
-    for (size_t i = 0; i < a->n_listens; i++)
-        if (a->listens[i].port != b->listens[i].port ||
-            strcmp(a->listens[i].address, b->listens[i].address) != 0)
-            return false;
-    return true;
-}
-
 static void append_key(char *out, size_t size, const char *key)
 {
     size_t used = size > 0 ? strlen(out) : 0;
@@ -104,9 +92,18 @@ size_t tw_config_restart_keys(const struct tw_config *before, const struct tw_co
         append_key(out, size, tw_options[i].key);
         n++;
     }
-    if (!same_sockets(before, after)) {
-        append_key(out, size, "listen");
-        n++;
-    }
     return n;
+}
+
+bool tw_config_keep_restart_values(struct tw_config *after, const struct tw_config *before)
+{
+    for (size_t i = 0; i < TW_OPTION_COUNT; i++) {
+        if (tw_options[i].reloadable || tw_option_equal(&tw_options[i], before, after))
+            continue;
+        const char *origin = tw_config_memory_text(after->memory, before->origins[i]);
+        if (!origin || !tw_option_copy(&tw_options[i], after, before))
+            return false;
+        after->origins[i] = origin;
+    }
+    return true;
 }

@@ -163,7 +163,7 @@ struct tw_config {
     size_t n_trusted_proxies;
     struct tw_texts cors_origins; // "https://till.example.com", or only "*"
 
-    const char *const *origins; // per line of options.def: "prod.yaml:12", "TILLWAY_X", "default"
+    const char **origins; // per line of options.def: "prod.yaml:12", "TILLWAY_X", "default"
     struct tw_config_memory *memory; // owns everything above and this struct itself
 };
 
@@ -187,6 +187,11 @@ void tw_config_print(const struct tw_config *config, FILE *out);
 // ", " ("" when there are none; cut at `size`). Returns how many there are.
 size_t tw_config_restart_keys(const struct tw_config *before, const struct tw_config *after,
                               char *out, size_t size);
+
+// Gives `after` the values of `before` where a change needs a restart, so that it tells what is in
+// force. False without memory.
+TW_MUST_USE bool tw_config_keep_restart_values(struct tw_config *after,
+                                               const struct tw_config *before);
 
 // The key of a certificate's file, for people: "listen[0].tls.certificates[1].key". `certificate`
 // is an index into the listener's certificates, `file` the last word.

@@ -50,6 +50,15 @@ void *tw_config_memory_take(struct tw_config_memory *memory, size_t n)
     return block->bytes;
 }
 
+const char *tw_config_memory_text(struct tw_config_memory *memory, const char *text)
+{
+    size_t n = strlen(text) + 1;
+    char *copy = tw_config_memory_take(memory, n);
+    if (copy != NULL)
+        memcpy(copy, text, n);
+    return copy;
+}
+
 void *tw_config_alloc(struct tw_config_load *load, size_t n)
 {
     void *taken = tw_config_memory_take(load->config->memory, n);

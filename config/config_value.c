@@ -371,6 +371,20 @@ bool tw_option_equal(const struct tw_option *option, const struct tw_config *a,
     return load_number(option, a) == load_number(option, b);
 }
 
+bool tw_option_copy(const struct tw_option *option, struct tw_config *to,
+                    const struct tw_config *from)
+{
+    if (!is_text_type(option->type)) {
+        store_number(option, to, load_number(option, from));
+        return true;
+    }
+    const char *copy = tw_config_memory_text(to->memory,
+                                             *(const char *const *)field_in(option, from));
+    if (copy != NULL)
+        *(const char **)field_of(option, to) = copy;
+    return copy != NULL;
+}
+
 const char *tw_option_type_name(enum tw_option_type type)
 {
     static const char *const names[] = {

@@ -45,6 +45,9 @@ void tw_config_memory_free(struct tw_config_memory *memory);
 // Zeroed memory that lives as long as the snapshot. NULL when out of memory.
 TW_MUST_USE void *tw_config_memory_take(struct tw_config_memory *memory, size_t n);
 
+// A copy of the text; NULL without memory.
+TW_MUST_USE const char *tw_config_memory_text(struct tw_config_memory *memory, const char *text);
+
 // The same for a load: reports the want of memory itself, so a caller only has to stop.
 TW_MUST_USE void *tw_config_alloc(struct tw_config_load *load, size_t n);
 TW_MUST_USE const char *tw_config_copy(struct tw_config_load *load, struct tw_str text);
@@ -121,6 +124,10 @@ void tw_config_print_list_head(size_t n, FILE *out);
 
 bool tw_option_equal(const struct tw_option *option, const struct tw_config *a,
                      const struct tw_config *b);
+
+// Gives `to` the value of `from`, texts as copies in its memory; false without memory.
+TW_MUST_USE bool tw_option_copy(const struct tw_option *option, struct tw_config *to,
+                                const struct tw_config *from);
 
 const char *tw_option_type_name(enum tw_option_type type);
 

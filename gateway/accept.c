@@ -61,7 +61,7 @@ static void on_conn_close(void *p)
     tw_tls_end(conn);
     worker->n_conns--;
     if (conn->is_counted)
-        tw_count_table_remove(worker->heritage->peer_counts, worker->heritage->worker_index,
+        tw_count_table_remove(worker->heritage->peer_counts, worker->heritage->row,
                               tw_address_key(&conn->client));
     tw_metric_add(worker->page, TW_METRIC_CONNECTIONS_OPEN, -1);
     tw_principal_unref(conn->certificate);
@@ -95,7 +95,7 @@ static bool count(struct tw_conn *conn)
     if (conn->client_is_proxy || most == 0)
         return true;
     conn->is_counted = true;
-    return tw_count_table_add(heritage->peer_counts, heritage->worker_index,
+    return tw_count_table_add(heritage->peer_counts, heritage->row,
                               tw_address_key(&conn->client)) <= most;
 }
 
@@ -278,7 +278,7 @@ static void on_acceptable(h2o_socket_t *sock, const char *err)
         (void)accept_some(sock->data, ACCEPT_BATCH);
 }
 
-static bool start_listener(struct tw_listener *listener, size_t index, int fd)
+static bool prepare_listener(struct tw_listener *listener, size_t index, int fd)
 {
     struct tw_worker *worker = listener->worker;
     listener->accept_ctx = (h2o_accept_ctx_t){.ctx = &worker->ctx,
@@ -291,43 +291,54 @@ static bool start_listener(struct tw_listener *listener, size_t index, int fd)
     }
     listener->sock = h2o_evloop_socket_create(worker->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
     listener->sock->data = listener;
-    h2o_socket_read_start(listener->sock, on_acceptable);
     return true;
 }
 
-bool tw_accept_start(struct tw_worker *worker)
+bool tw_accept_prepare(struct tw_worker *worker)
 {
     const struct tw_config *config = worker->config;
     unsigned n = worker->heritage->n_workers;
     h2o_linklist_init_anchor(&worker->pending_proxies);
     worker->max_conns = (config->http_max_connections + n - 1) / n;
     worker->max_handshakes = (config->tls_max_handshakes + n - 1) / n;
-    worker->listeners = calloc(config->n_listens, sizeof(worker->listeners[0]));
-    for (size_t i = 0; worker->listeners && i < config->n_listens; i++) {
+    worker->n_listeners = worker->heritage->n_listen_fds;
+    worker->listeners = calloc(worker->n_listeners, sizeof(worker->listeners[0]));
+    for (size_t i = 0; worker->listeners && i < worker->n_listeners; i++) {
+        size_t of = i % config->n_listens;
         worker->listeners[i].worker = worker;
-        worker->listeners[i].listen = &config->listens[i];
-        if (!start_listener(&worker->listeners[i], i, worker->heritage->listen_fds[i]))
+        worker->listeners[i].listen = &config->listens[of];
+        if (!prepare_listener(&worker->listeners[i], of, worker->heritage->listen_fds[i]))
             return false;
     }
     return worker->listeners != NULL;
 }
 
+void tw_accept_start(struct tw_worker *worker)
+{
+    if (worker->accepting)
+        return;
+    worker->accepting = true;
+    for (size_t i = 0; i < worker->n_listeners; i++)
+        h2o_socket_read_start(worker->listeners[i].sock, on_acceptable);
+}
+
 void tw_accept_stop(struct tw_worker *worker)
 {
-    for (size_t i = 0; i < worker->config->n_listens; i++) {
+    for (size_t i = 0; i < worker->n_listeners; i++) {
         struct tw_listener *listener = &worker->listeners[i];
-        while (accept_some(listener, ACCEPT_BATCH))
+        while (worker->accepting && accept_some(listener, ACCEPT_BATCH))
             ;
-        h2o_socket_read_stop(listener->sock);
-        listener->paused = false;
+        h2o_socket_close(listener->sock);
+        listener->sock = NULL;
     }
+    worker->accepting = false;
 }
 
 void tw_accept_tick(struct tw_worker *worker)
 {
     bool was_short = worker->accept_is_short, is_short = false;
     end_slow_headers(worker);
-    for (size_t i = 0; i < worker->config->n_listens; i++) {
+    for (size_t i = 0; i < worker->n_listeners; i++) {
         struct tw_listener *listener = &worker->listeners[i];
         if (listener->tls)
             tw_tls_listener_update(listener->tls);

@@ -14,10 +14,14 @@
 
 struct tw_listener;
 
-// Begins to accept on every listener; false after a line in the log.
-TW_MUST_USE bool tw_accept_start(struct tw_worker *worker);
+// Gets every listener ready; false after a line in the log.
+TW_MUST_USE bool tw_accept_prepare(struct tw_worker *worker);
 
-// Takes what is in the backlogs, which was promised an answer, and accepts no more.
+// Begins to accept on every listener. Does nothing when that has begun.
+void tw_accept_start(struct tw_worker *worker);
+
+// Takes what is in the backlogs, which was promised an answer, if it has accepted at all, and gives
+// the listening sockets up.
 void tw_accept_stop(struct tw_worker *worker);
 
 // Once a tick: listeners that have paused try again.

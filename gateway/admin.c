@@ -19,10 +19,16 @@
 
 struct tw_admin {
     struct evhttp *http;
+    struct event *rest; // pending: the port accepts nothing until then
+    int fd;
+    bool is_bound; // evhttp closes fd
     uint16_t port;
     const struct tw_config *config;
     struct tw_admin_source source;
 };
+
+// The one of this process: evhttp keeps its listener's argument for itself.
+static struct tw_admin *the_admin;
 
 static void send_body(struct evhttp_request *req, int code, const char *type, const char *body,
                       size_t n)
@@ -180,8 +186,7 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     int error = errno;
     tw_log(TW_LEVEL_ERROR, "admin_accept_failed", "the admin port rests for 1 s: %s",
            strerror(error));
-    if (event_base_once(evconnlistener_get_base(listener), -1, EV_TIMEOUT, on_rested, listener,
-                        &rest) == 0)
+    if (event_add(the_admin->rest, &rest) == 0)
         (void)evconnlistener_disable(listener);
 }
 
@@ -208,29 +213,42 @@ static bool serve(struct tw_admin *admin, struct event_base *base, int fd)
     struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(admin->http, fd);
     if (!bound)
         return false;
-    evconnlistener_set_error_cb(evhttp_bound_socket_get_listener(bound), on_accept_error);
-    return true;
+    admin->is_bound = true;
+    struct evconnlistener *listener = evhttp_bound_socket_get_listener(bound);
+    admin->rest = evtimer_new(base, on_rested, listener);
+    evconnlistener_set_error_cb(listener, on_accept_error);
+    return admin->rest != NULL;
 }
 
-struct tw_admin *tw_admin_start(struct event_base *base, const struct tw_config *config,
+struct tw_admin *tw_admin_start(struct event_base *base, int fd, const struct tw_config *config,
                                 const struct tw_admin_source *source, char *err, size_t err_size)
 {
-    int fd = tw_listen_single(config->admin_address, (uint16_t)config->admin_port, "admin.port",
-                              err, err_size);
-    if (fd < 0)
-        return NULL;
     struct tw_admin *admin = calloc(1, sizeof(*admin));
     if (admin) {
         admin->config = config;
         admin->source = *source;
+        admin->fd = fd;
         admin->port = tw_listen_port(fd);
+        the_admin = admin;
         if (serve(admin, base, fd))
             return admin;
     }
     snprintf(err, err_size, "cannot open the admin port: out of memory");
+    bool is_taken = admin && admin->is_bound;
     tw_admin_free(admin);
-    close(fd);
+    if (!is_taken)
+        close(fd);
     return NULL;
+}
+
+void tw_admin_set_config(struct tw_admin *admin, const struct tw_config *config)
+{
+    admin->config = config;
+}
+
+int tw_admin_fd(const struct tw_admin *admin)
+{
+    return admin->fd;
 }
 
 uint16_t tw_admin_port(const struct tw_admin *admin)
@@ -242,6 +260,8 @@ void tw_admin_free(struct tw_admin *admin)
 {
     if (!admin)
         return;
+    if (admin->rest)
+        event_free(admin->rest);
     if (admin->http)
         evhttp_free(admin->http);
     free(admin);

@@ -23,16 +23,21 @@ struct tw_admin_source {
     void *arg;
 };
 
-// Binds and serves from the next turn of the loop. `config` and `base` are borrowed, `source` is
-// copied. NULL with one line in `err`.
-TW_MUST_USE struct tw_admin *tw_admin_start(struct event_base *base, const struct tw_config *config,
+// Serves a listening socket from the next turn of the loop; it is taken over, also when this fails.
+// `config` and `base` are borrowed, `source` is copied. NULL with one line in `err`.
+TW_MUST_USE struct tw_admin *tw_admin_start(struct event_base *base, int fd,
+                                            const struct tw_config *config,
                                             const struct tw_admin_source *source, char *err,
                                             size_t err_size);
 
-// The port it is bound to.
+// What /config shows from now on; borrowed.
+void tw_admin_set_config(struct tw_admin *admin, const struct tw_config *config);
+
+// The listening socket, which stays the admin port's, and the port it is bound to.
+int tw_admin_fd(const struct tw_admin *admin);
 uint16_t tw_admin_port(const struct tw_admin *admin);
 
-// Closes the port and its connections; the event loop must not run any more. NULL is fine.
+// Closes the port and its connections. Not to be called by an event. NULL is fine.
 void tw_admin_free(struct tw_admin *admin);
 
 #endif

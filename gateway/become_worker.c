@@ -30,12 +30,14 @@ static int compare_ints(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void close_all_but(const int *listen_fds, size_t n_listens, int ipc_fd)
+static void close_all_but(const struct tw_heritage *heritage)
 {
-    int keep[TW_CONFIG_LISTEN_MAX + 1];
-    size_t n = n_listens < TW_CONFIG_LISTEN_MAX ? n_listens : TW_CONFIG_LISTEN_MAX;
-    memcpy(keep, listen_fds, n * sizeof(keep[0]));
-    keep[n++] = ipc_fd;
+    size_t n = heritage->n_listen_fds;
+    int *keep = malloc((n + 1) * sizeof(keep[0]));
+    if (!keep)
+        abort();
+    memcpy(keep, heritage->listen_fds, n * sizeof(keep[0]));
+    keep[n++] = heritage->ipc_fd;
     qsort(keep, n, sizeof(keep[0]), compare_ints);
     int next = STDERR_FILENO + 1;
     for (size_t i = 0; i < n; i++) {
@@ -43,6 +45,7 @@ static void close_all_but(const int *listen_fds, size_t n_listens, int ipc_fd)
         next = keep[i] + 1 > next ? keep[i] + 1 : next;
     }
     close_between(next, INT32_MAX);
+    free(keep);
 }
 
 // Handlers of the master must not run here: libevent's would write into the pipe by which the
@@ -65,7 +68,7 @@ _Noreturn void tw_become_worker(const struct tw_heritage *heritage, enum tw_leve
     snprintf(name, sizeof(name), "tillway-w%u", heritage->worker_index);
     (void)prctl(PR_SET_NAME, name);
     reset_signals(signal_mask);
-    close_all_but(heritage->listen_fds, heritage->config->n_listens, heritage->ipc_fd);
+    close_all_but(heritage);
     tw_log_open("worker", (int)heritage->worker_index, log_level);
     exit(tw_worker_run(heritage));
 }

@@ -15,8 +15,12 @@
 
 struct tw_count_table;
 
-// NULL when memory or random bytes are refused.
+// Room for so many workers; pages are taken from the system when first used. NULL when memory or
+// random bytes are refused.
 TW_MUST_USE struct tw_count_table *tw_count_table_new(unsigned n_workers);
+
+// Master: only the first `n` workers are there; fewer rows to sum. All of them unless it is called.
+void tw_count_table_use(struct tw_count_table *table, unsigned n);
 
 // One more of this worker's; returns how many the key has now. `key` is any bytes.
 unsigned tw_count_table_add(struct tw_count_table *table, unsigned worker, struct tw_str key);

@@ -23,16 +23,30 @@ struct tw_heritage {
     struct tw_limit_table *limits;
     struct tw_count_table *peer_counts;
     struct tw_count_table *in_progress; // requests, by principal
-    unsigned worker_index;
+    unsigned worker_index;              // 0 to n_workers - 1, of its generation
     unsigned n_workers;
-    const int *listen_fds; // bound, listening, non-blocking; one per config->listen, in its order
-    int ipc_fd;            // to the master
+    unsigned row; // its page, and its cells in count tables: no other living worker's
+    // Bound, listening, non-blocking: [i] is of listener i % config->n_listens.
+    const int *listen_fds;
+    size_t n_listen_fds;
+    bool waits; // accepts only when the master says so (TW_IPC_ACCEPT)
+    int ipc_fd; // to the master
 };
 
 // Runs a worker until it has drained; returns the exit code. Called in a forked child.
 int tw_worker_run(const struct tw_heritage *heritage);
 
-// Runs the master in the foreground until SIGTERM or SIGINT; returns the exit code.
-int tw_master_run(const struct tw_config *config, const struct tw_route_table *routes);
+// What the master is told by main.
+struct tw_master_setup {
+    const struct tw_route_table *routes;
+    // Reads and checks the files anew, as at the start. NULL with one problem a line in `err`.
+    struct tw_config *(*load)(void *arg, char *err, size_t err_size);
+    void *arg;
+    char *const *argv; // of this process: how a new binary is started; ends with NULL
+};
+
+// Runs the master in the foreground until SIGTERM or SIGINT; returns the exit code. Takes `config`
+// over.
+int tw_master_run(const struct tw_master_setup *setup, struct tw_config *config);
 
 #endif

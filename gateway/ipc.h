@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ipc: the few words that master and worker say to each other, over a SOCK_SEQPACKET socket pair.
+// ipc: the few words that master and worker say to each other (and two masters), over a
+// SOCK_SEQPACKET socket pair.
 //
 // One packet is one message of fixed size. End of file means that the other side is gone: a worker
 // without master drains and leaves; the master learns of a dead worker by SIGCHLD as well.
@@ -12,8 +13,11 @@
 #include "gateway/base.h"
 
 enum tw_ipc_kind {
-    TW_IPC_DRAIN = 1,   // master -> worker: stop accepting, finish, leave
+    TW_IPC_DRAIN = 1,   // master -> worker: stop accepting, finish, leave; argument = milliseconds
+                        // for which idle HTTP/1 connections are still listened to
     TW_IPC_UNKNOWN_KID, // worker -> master: argument = issuer whose keys may be stale
+    TW_IPC_ACCEPT,      // master -> worker that was born waiting: accept
+    TW_IPC_TAKEN_OVER,  // new master -> old master: my workers accept, let yours finish
 };
 
 struct tw_ipc_message {

@@ -337,6 +337,54 @@ struct tw_jwks_fetch *tw_jwks_fetch_start(struct event_base *base, const struct 
     return NULL;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool same_place(const struct tw_issuer *a, const struct tw_issuer *b)
+{
+    return strcmp(a->issuer, b->issuer) == 0 && same_text(a->jwks_uri, b->jwks_uri) &&
+           same_text(a->discovery_uri, b->discovery_uri);
+}
+
+static void follow(struct source *source, const struct source *before,
+                   const struct tw_shared *before_shared)
+{
+    struct tw_jwks_fetch *fetch = source->owner;
+    struct tw_str keys = tw_shared_document_now(before_shared, before->stats->issuer);
+    uint64_t now_us = tw_now_us();
+    char why[256];
+    source->stats->fetches_ok = before->stats->fetches_ok;
+    source->stats->fetches_failed = before->stats->fetches_failed;
+    source->last_kid_us = before->last_kid_us;
+    if (before->stale_us == 0 || !tw_key_set_publish(fetch->shared, fetch->config,
+                                                     source->stats->issuer, keys, why, sizeof(why)))
+        return; // its first fetch is due now
+    uint64_t stale_us = before->stats->last_ok_us + fetch->config->auth_jwks_max_stale_ms * 1000;
+    source->stats->last_ok_us = before->stats->last_ok_us;
+    source->stale_us = stale_us > now_us ? stale_us : now_us;
+    set_timer(source->stale_timer, source->stale_us - now_us);
+    source->backoff_ms = before->backoff_ms;
+    source->discovery_us = before->discovery_us;
+    source->found_fails = before->found_fails;
+    source->found_uri = before->found_uri ? strdup(before->found_uri) : NULL;
+    if (!before->get) // what is in flight there is asked for again
+        plan(source, min_u64(before->due_us, now_us + fetch->config->auth_jwks_refresh_ms * 1000),
+             false);
+}
+
+void tw_jwks_fetch_follow(struct tw_jwks_fetch *fetch, const struct tw_jwks_fetch *before,
+                          const struct tw_shared *before_shared)
+{
+    for (size_t i = 0; i < fetch->n; i++)
+        for (size_t j = 0; j < before->n; j++)
+            if (same_place(fetch->sources[i].issuer, before->sources[j].issuer)) {
+                follow(&fetch->sources[i], &before->sources[j], before_shared);
+                break;
+            }
+}
+
 const struct tw_jwks_stats *tw_jwks_fetch_stats(const struct tw_jwks_fetch *fetch, size_t *n)
 {
     *n = fetch->n;

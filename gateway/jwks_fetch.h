@@ -27,6 +27,11 @@ TW_MUST_USE struct tw_jwks_fetch *tw_jwks_fetch_start(struct event_base *base,
                                                       struct tw_shared *shared, char *err,
                                                       size_t err_size);
 
+// Goes on where the fetches of another configuration stand, which published into `before_shared`:
+// issuers that both have keep their keys, their age and their next fetch. Call it at once.
+void tw_jwks_fetch_follow(struct tw_jwks_fetch *fetch, const struct tw_jwks_fetch *before,
+                          const struct tw_shared *before_shared);
+
 // A worker has seen a key id that the issuer's set lacks. Cheap; may be called without end.
 void tw_jwks_fetch_unknown_kid(struct tw_jwks_fetch *fetch, size_t issuer);
 

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,61 +132,112 @@ static bool port_is_free(const struct place *place)
     return true;
 }
 
-// Fills column `column` of the table: the sockets of one listener.
-static bool open_listener(const struct tw_listen *listener, int *fds, size_t column, size_t columns,
-                          unsigned n_workers, char *err, size_t err_size)
+static void explain_address(const struct tw_listen *listener, size_t column, char *err,
+                            size_t err_size)
+{
+    snprintf(err, err_size, "cannot listen on \"%s\": not an IP address (see listen[%zu])",
+             listener->address, column);
+}
+
+// Opens the sockets of one listener that are not there yet, from row `row` on.
+static bool open_rows(const struct tw_listen *listener, struct tw_sockets *sockets, size_t column,
+                      unsigned row, char *err, size_t err_size)
 {
     char key[48];
     struct place place;
-    uint16_t port = listener->port;
+    uint16_t port = row > 0 ? tw_listen_port(sockets->fds[column]) : listener->port;
     snprintf(key, sizeof(key), "listen[%zu].port", column);
     if (!place_of(listener->address, port, &place)) {
-        snprintf(err, err_size, "cannot listen on \"%s\": not an IP address (see listen[%zu])",
-                 listener->address, column);
+        explain_address(listener, column, err, err_size);
         return false;
     }
-    bool free_port = port == 0 || port_is_free(&place);
-    for (unsigned worker = 0; free_port && worker < n_workers; worker++) {
+    bool ours = row > 0 || port == 0;
+    for (bool may = ours || port_is_free(&place); may && row < sockets->n_rows; row++) {
         int fd = listening_socket(&place, true);
         if (fd < 0)
             break;
-        fds[worker * columns + column] = fd;
-        if (worker + 1 == n_workers)
-            return true;
+        sockets->fds[row * sockets->n_listens + column] = fd;
         if (port == 0) {
             port = tw_listen_port(fd);
             (void)place_of(listener->address, port, &place);
         }
     }
+    if (row == sockets->n_rows)
+        return true;
     explain(errno, listener->address, port, key, err, err_size);
     return false;
 }
 
-bool tw_listen_open(const struct tw_config *config, unsigned n_workers, int **fds, char *err,
-                    size_t err_size)
+// The column of `held` that no listener before this one has taken; SIZE_MAX when there is none.
+static size_t find_held(const struct tw_sockets *held, const struct tw_listen *listener,
+                        const bool *taken)
 {
-    size_t n = config->n_listens * n_workers;
-    int *table = malloc(n * sizeof(*table));
-    *fds = NULL;
-    if (!table) {
-        snprintf(err, err_size, "cannot listen: out of memory");
-        return false;
+    for (size_t i = 0; held && i < held->n_listens; i++)
+        if (!taken[i] && held->names[i].port == listener->port &&
+            strcmp(held->names[i].address, listener->address) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
+// Descriptors of our own for the sockets that are held; returns how many rows there are then.
+static unsigned take_held(const struct tw_sockets *held, size_t from, struct tw_sockets *sockets,
+                          size_t column)
+{
+    unsigned row = 0;
+    for (; row < held->n_rows; row++) {
+        int fd = fcntl(held->fds[row * held->n_listens + from], F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+            break; // the next one will fail too, and tell why
+        sockets->fds[row * sockets->n_listens + column] = fd;
     }
-    memset(table, -1, n * sizeof(*table));
-    for (size_t i = 0; i < config->n_listens; i++)
-        if (!open_listener(&config->listens[i], table, i, config->n_listens, n_workers, err,
-                           err_size)) {
-            tw_listen_close(table, n);
-            return false;
+    return row;
+}
+
+static bool open_all(const struct tw_config *config, const struct tw_sockets *held,
+                     struct tw_sockets *sockets, char *err, size_t err_size)
+{
+    bool taken[TW_CONFIG_LISTEN_MAX] = {false};
+    for (size_t i = 0; i < config->n_listens; i++) {
+        const struct tw_listen *listener = &config->listens[i];
+        size_t from = find_held(held, listener, taken);
+        unsigned row = 0;
+        snprintf(sockets->names[i].address, sizeof(sockets->names[i].address), "%s",
+                 listener->address);
+        sockets->names[i].port = listener->port;
+        if (from != SIZE_MAX) {
+            taken[from] = true;
+            row = take_held(held, from, sockets, i);
         }
-    *fds = table;
+        if (!open_rows(listener, sockets, i, row, err, err_size))
+            return false;
+    }
     return true;
 }
 
-void tw_listen_close(int *fds, size_t n)
+bool tw_listen_open(const struct tw_config *config, unsigned n_workers,
+                    const struct tw_sockets *held, struct tw_sockets *sockets, char *err,
+                    size_t err_size)
 {
-    for (size_t i = 0; fds && i < n; i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
-    free(fds);
+    unsigned n_rows = held && held->n_rows > n_workers ? held->n_rows : n_workers;
+    size_t n = config->n_listens * n_rows;
+    *sockets = (struct tw_sockets){.n_rows = n_rows, .n_listens = config->n_listens};
+    sockets->fds = malloc(n * sizeof(sockets->fds[0]));
+    if (!sockets->fds) {
+        snprintf(err, err_size, "cannot listen: out of memory");
+        return false;
+    }
+    memset(sockets->fds, -1, n * sizeof(sockets->fds[0]));
+    if (open_all(config, held, sockets, err, err_size))
+        return true;
+    tw_listen_close(sockets);
+    return false;
+}
+
+void tw_listen_close(struct tw_sockets *sockets)
+{
+    for (size_t i = 0; sockets->fds && i < sockets->n_rows * sockets->n_listens; i++)
+        if (sockets->fds[i] >= 0)
+            close(sockets->fds[i]);
+    free(sockets->fds);
+    sockets->fds = NULL;
 }

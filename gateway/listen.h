@@ -3,7 +3,8 @@
 //
 // Every worker has a socket of its own for every listener (SO_REUSEPORT): the kernel spreads new
 // connections over them. The master opens them all before it forks and keeps them open, so that the
-// connections queued at a dead worker's socket wait for its successor instead of being reset.
+// connections queued at a dead worker's socket wait for its successor instead of being reset; so do
+// those queued while one generation of workers takes over from another (reload, binary upgrade).
 // Not for: accepting. Runs in: master.
 //
 // SO_REUSEPORT would let a second tillway of the same user share a port in silence; a port is
@@ -20,15 +21,31 @@
 TW_MUST_USE int tw_listen_single(const char *address, uint16_t port, const char *key, char *err,
                                  size_t err_size);
 
-// One SO_REUSEPORT socket per listener and worker: *fds is a table of n_workers rows, each in the
-// order of config->listens, for tw_listen_close(). With port 0 all sockets of a listener share the
-// port that the kernel chose for the first. False with one line in `err` and nothing open.
-TW_MUST_USE bool tw_listen_open(const struct tw_config *config, unsigned n_workers, int **fds,
+// A table of sockets: n_rows rows of one socket per listener. Rows are never given up while the
+// sockets are handed on, because what is queued at a socket would be lost with it: with fewer
+// workers than rows a worker serves several, r, r + n_workers and so on.
+struct tw_sockets {
+    int *fds; // NULL: none
+    unsigned n_rows;
+    size_t n_listens;
+    struct tw_socket_name {
+        char address[46];
+        uint16_t port; // as it was asked for, so 0 when the kernel chose
+    } names[TW_CONFIG_LISTEN_MAX];
+};
+
+// One SO_REUSEPORT socket per listener and worker, in the order of config->listens, for
+// tw_listen_close(). A listener whose address and port `held` has (it may be NULL) gets these
+// sockets, as descriptors of its own, and more if there are more workers. With port 0 all sockets
+// of a listener share the port that the kernel chose for the first. False with one line in `err`
+// and nothing open.
+TW_MUST_USE bool tw_listen_open(const struct tw_config *config, unsigned n_workers,
+                                const struct tw_sockets *held, struct tw_sockets *sockets,
                                 char *err, size_t err_size);
 
-// Closes the table's sockets and frees it; NULL is fine. What is still queued in them is lost
-// unless a worker holds the same sockets.
-void tw_listen_close(int *fds, size_t n);
+// Closes the table's sockets. What is still queued in them is lost unless somebody else holds the
+// same sockets.
+void tw_listen_close(struct tw_sockets *sockets);
 
 // The port a socket is bound to.
 uint16_t tw_listen_port(int fd);

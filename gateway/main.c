@@ -68,53 +68,13 @@ static bool parse_arguments(int argc, char **argv, struct arguments *arguments)
     return true;
 }
 
-static struct tw_config *load(const struct arguments *arguments)
+// Whether the routes that it names exist.
+static bool routes_exist(const struct tw_config *config, char *err, size_t err_size)
 {
-    char err[4096];
-    struct tw_config *config = tw_config_load(arguments->files, arguments->n_files, err,
-                                              sizeof(err));
-    if (!config)
-        (void)fprintf(stderr, "%s\n", err);
-    return config;
-}
-
-// What the configuration names must also be usable: said now, not by a worker in its log.
-static bool certificates_load(const struct tw_config *config)
-{
-    char err[1024];
-    if (tw_tls_files_check(config, err, sizeof(err)))
-        return true;
-    (void)fprintf(stderr, "tillway: %s\n", err);
-    return false;
-}
-
-static bool fleet_can_be_joined(const struct tw_config *config)
-{
-    char err[1024];
-    if (tw_fleet_check(config, err, sizeof(err)))
-        return true;
-    (void)fprintf(stderr, "tillway: %s\n", err);
-    return false;
-}
-
-static bool auth_files_load(const struct tw_config *config)
-{
-    char err[1024];
-    if (tw_auth_files_check(config, err, sizeof(err)))
-        return true;
-    (void)fprintf(stderr, "tillway: %s\n", err);
-    return false;
-}
-
-static bool routes_exist(const struct tw_config *config)
-{
-    char err[1024];
-    struct tw_access *access = tw_access_new(&tw_routes, config, err, sizeof(err));
+    struct tw_access *access = tw_access_new(&tw_routes, config, err, err_size);
     struct tw_rate_limits *limits = NULL;
     if (access)
-        limits = tw_rate_limits_new(&tw_routes, config, NULL, err, sizeof(err));
-    if (!limits)
-        (void)fprintf(stderr, "tillway: %s\n", err);
+        limits = tw_rate_limits_new(&tw_routes, config, NULL, err, err_size);
     free(access);
     tw_rate_limits_free(limits);
     return limits != NULL;
@@ -130,18 +90,48 @@ static bool database_has_room(const struct tw_config *config)
     return ok;
 }
 
-static int run_with_config(const struct arguments *arguments)
+// What the configuration names must also be usable: said now, not by a worker in its log.
+static bool is_usable(const struct tw_config *config, char *err, size_t err_size)
 {
-    struct tw_config *config = load(arguments);
+    return tw_tls_files_check(config, err, err_size) &&
+           tw_auth_files_check(config, err, err_size) && tw_fleet_check(config, err, err_size) &&
+           routes_exist(config, err, err_size);
+}
+
+static struct tw_config *load_file(const struct arguments *arguments, char *err, size_t err_size)
+{
+    return tw_config_load(arguments->files, arguments->n_files, err, err_size);
+}
+
+// For a reload.
+static struct tw_config *load(void *arg, char *err, size_t err_size)
+{
+    struct tw_config *config = load_file(arg, err, err_size);
+    if (!config || is_usable(config, err, err_size))
+        return config;
+    tw_config_free(config);
+    return NULL;
+}
+
+static int run_with_config(struct arguments *arguments, char **argv)
+{
+    char err[4096];
+    const struct tw_master_setup setup = {&tw_routes, load, arguments, argv};
+    struct tw_config *config = load_file(arguments, err, sizeof(err));
     int code = 1;
-    if (config && strcmp(arguments->command, "migrate") == 0) {
+    if (!config) {
+        (void)fprintf(stderr, "%s\n", err);
+        return 1;
+    }
+    if (strcmp(arguments->command, "migrate") == 0)
         code = tw_db_migrate(config->db_url);
-    } else if (config && certificates_load(config) && auth_files_load(config) &&
-               fleet_can_be_joined(config) && routes_exist(config)) {
-        if (arguments->check_only)
-            tw_config_print(config, stdout);
-        code = arguments->check_only ? !database_has_room(config)
-                                     : tw_master_run(config, &tw_routes);
+    else if (!is_usable(config, err, sizeof(err)))
+        (void)fprintf(stderr, "tillway: %s\n", err);
+    else if (!arguments->check_only)
+        return tw_master_run(&setup, config);
+    else {
+        tw_config_print(config, stdout);
+        code = !database_has_room(config);
     }
     tw_config_free(config);
     return code;
@@ -170,7 +160,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (arguments.command[0] == '\0' || strcmp(arguments.command, "migrate") == 0)
-        return run_with_config(&arguments);
+        return run_with_config(&arguments, argv);
     if (strcmp(arguments.command, "help") == 0)
         return fputs(usage, stdout) < 0;
     if (strcmp(arguments.command, "version") == 0)

@@ -133,8 +133,7 @@ static bool begin_progress(struct tw_req *req)
     if (most == 0)
         return true;
     req->is_in_progress = true;
-    return tw_count_table_add(heritage->in_progress, heritage->worker_index,
-                              in_progress_key(req)) <= most ||
+    return tw_count_table_add(heritage->in_progress, heritage->row, in_progress_key(req)) <= most ||
            refuse_in_progress(req);
 }
 
@@ -144,7 +143,7 @@ void tw_rate_limit_end(struct tw_req *req)
     if (!req->is_in_progress)
         return;
     req->is_in_progress = false;
-    tw_count_table_remove(heritage->in_progress, heritage->worker_index, in_progress_key(req));
+    tw_count_table_remove(heritage->in_progress, heritage->row, in_progress_key(req));
 }
 
 bool tw_stage_limit_principal(struct tw_req *req)

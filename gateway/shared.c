@@ -2,6 +2,7 @@
 #include "gateway/shared.h"
 
 #include <openssl/crypto.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "gateway/db_shared.h"
@@ -17,40 +18,59 @@ struct slot {
 };
 
 struct tw_shared {
-    unsigned n_workers;
-    struct tw_worker_page *workers;
+    struct tw_worker_page *pages;
+    size_t n_slots;
     struct slot *slots;
-    struct tw_db_shared db;
+    struct tw_db_shared *db;
 };
 
 static void *map_shared(size_t size)
 {
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
-struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_slots)
+static struct tw_shared *with_slots(struct tw_worker_page *pages, struct tw_db_shared *db,
+                                    size_t n_slots)
 {
-    struct tw_shared *shared = map_shared(sizeof(*shared));
-    if (!shared)
+    struct tw_shared *shared = malloc(sizeof(*shared));
+    struct slot *slots = map_shared(n_slots * sizeof(slots[0]));
+    if (!shared || !slots || !pages || !db) {
+        free(shared);
         return NULL;
-    shared->n_workers = n_workers;
-    shared->workers = map_shared(n_workers * sizeof(shared->workers[0]));
-    shared->slots = map_shared(n_slots * sizeof(shared->slots[0]));
-    if (!shared->workers || !shared->slots)
-        return NULL;
-    (void)madvise(shared->slots, n_slots * sizeof(shared->slots[0]), MADV_DONTDUMP);
+    }
+    (void)madvise(slots, n_slots * sizeof(slots[0]), MADV_DONTDUMP);
+    *shared = (struct tw_shared){.pages = pages, .n_slots = n_slots, .slots = slots, .db = db};
     return shared;
+}
+
+struct tw_shared *tw_shared_new(unsigned n_pages, size_t n_slots)
+{
+    return with_slots(map_shared(n_pages * sizeof(struct tw_worker_page)),
+                      map_shared(sizeof(struct tw_db_shared)), n_slots);
+}
+
+struct tw_shared *tw_shared_next(const struct tw_shared *before, size_t n_slots)
+{
+    return with_slots(before->pages, before->db, n_slots);
+}
+
+void tw_shared_free(struct tw_shared *shared)
+{
+    if (shared)
+        (void)munmap(shared->slots, shared->n_slots * sizeof(shared->slots[0]));
+    free(shared);
 }
 
 struct tw_db_shared *tw_shared_db(struct tw_shared *shared)
 {
-    return &shared->db;
+    return shared->db;
 }
 
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index)
 {
-    return &shared->workers[index];
+    return &shared->pages[index];
 }
 
 void tw_stats_request(struct tw_worker_page *page, unsigned row, unsigned http_status,

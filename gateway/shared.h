@@ -3,7 +3,8 @@
 //
 // Anonymous shared memory made by the master before it forks. Rules that keep it free of locks: a
 // worker writes only its own `struct tw_worker_page`; only the master writes documents. A page
-// outlives its worker: the next worker of that index goes on counting where the last one stopped.
+// outlives its worker: the next worker of that row goes on counting where the last one stopped.
+// Pages are for ever, documents are of one configuration: a reload makes slots anew.
 // Documents are what the master brings and workers parse: in slots 0 to n_issuers - 1 the issuers'
 // key sets, in slot n_issuers the list of revoked tokens, then what tls_bundle.h says. Some hold
 // secrets: the documents are left out of core dumps.
@@ -50,8 +51,15 @@ struct tw_worker_page {
 
 struct tw_shared;
 
-// Zeroed; NULL when memory is refused. Never freed: it lives as long as the processes.
-struct tw_shared *tw_shared_new(unsigned n_workers, size_t n_slots);
+// Zeroed; NULL when memory is refused. Pages are never freed: they live as long as the processes.
+struct tw_shared *tw_shared_new(unsigned n_pages, size_t n_slots);
+
+// The same pages and the same words about the database, with slots of its own, which are empty: for
+// another configuration. NULL when memory is refused.
+TW_MUST_USE struct tw_shared *tw_shared_next(const struct tw_shared *before, size_t n_slots);
+
+// Gives the slots back, not the pages. Workers that have mapped them keep them. NULL is fine.
+void tw_shared_free(struct tw_shared *shared);
 
 // What the workers share about the database (db_shared.h).
 struct tw_db_shared;

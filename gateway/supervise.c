@@ -26,6 +26,7 @@ struct slot {
     int ipc_fd; // -1 with nobody
     struct event *ipc_event;
     uint64_t aborted_us; // when the watchdog sent SIGABRT; 0: not
+    bool waits;          // it has not been told to accept
     bool drain_owed;     // the drain message is still to be sent
 };
 
@@ -36,6 +37,7 @@ struct tw_supervisor {
     unsigned n_alive;
     uint64_t restarts;
     bool draining;
+    uint32_t linger_ms;     // told with it
     uint64_t watch_from_us; // heartbeats are not expected to be younger than this
     uint64_t last_tick_us;
 
@@ -48,7 +50,7 @@ struct tw_supervisor {
 
 static struct tw_worker_page *page_of(const struct tw_supervisor *supervisor, unsigned index)
 {
-    return tw_shared_worker(supervisor->setup.shared, index);
+    return tw_shared_worker(supervisor->setup.shared, supervisor->setup.first_row + index);
 }
 
 // Forgets what the worker said of its present; counters go on where they stopped.
@@ -79,9 +81,10 @@ static void slot_clear(struct slot *slot)
     slot->aborted_us = 0;
     slot->drain_owed = false;
     slot->owner->lives[slot->index] = (struct tw_worker_life){0};
+    const struct tw_supervisor_setup *setup = &slot->owner->setup;
     clear_page(page_of(slot->owner, slot->index));
-    tw_count_table_clear(slot->owner->setup.peer_counts, slot->index);
-    tw_count_table_clear(slot->owner->setup.in_progress, slot->index);
+    tw_count_table_clear(setup->peer_counts, setup->first_row + slot->index);
+    tw_count_table_clear(setup->in_progress, setup->first_row + slot->index);
 }
 
 static void on_ipc(evutil_socket_t fd, short what, void *arg)
@@ -101,6 +104,21 @@ static void on_ipc(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+// The sockets of its rows: the one of its own index, and those that nobody else would serve.
+static int *sockets_of(const struct slot *slot, size_t *n)
+{
+    const struct tw_supervisor_setup *setup = &slot->owner->setup;
+    const struct tw_sockets *sockets = setup->sockets;
+    int *fds = malloc(sockets->n_rows * sockets->n_listens * sizeof(fds[0]));
+    *n = 0;
+    if (!fds)
+        abort();
+    for (unsigned row = slot->index; row < sockets->n_rows; row += setup->n_workers)
+        for (size_t i = 0; i < sockets->n_listens; i++)
+            fds[(*n)++] = sockets->fds[row * sockets->n_listens + i];
+    return fds;
+}
+
 // The child of spawn(): never returns.
 static _Noreturn void run_child(const struct slot *slot, int ipc_fd, const sigset_t *mask)
 {
@@ -114,9 +132,11 @@ static _Noreturn void run_child(const struct slot *slot, int ipc_fd, const sigse
         .in_progress = setup->in_progress,
         .worker_index = slot->index,
         .n_workers = setup->n_workers,
-        .listen_fds = setup->listen_fds + slot->index * setup->config->n_listens,
+        .row = setup->first_row + slot->index,
+        .waits = setup->waits,
         .ipc_fd = ipc_fd,
     };
+    heritage.listen_fds = sockets_of(slot, &heritage.n_listen_fds);
     tw_become_worker(&heritage, setup->log_level, mask);
 }
 
@@ -155,6 +175,7 @@ static bool spawn(struct slot *slot)
         return false;
     }
     slot->pid = pid;
+    slot->waits = supervisor->setup.waits;
     supervisor->lives[slot->index] = (struct tw_worker_life){.alive = true,
                                                              .started_us = tw_now_us()};
     supervisor->n_alive++;
@@ -191,7 +212,7 @@ static void count_death(struct tw_supervisor *supervisor)
         begin_pause(supervisor, PAUSE_FIRST_MS, "5 workers died in 10 s");
 }
 
-static void fill_slots(struct tw_supervisor *supervisor)
+void tw_supervise_refill(struct tw_supervisor *supervisor)
 {
     if (supervisor->draining || evtimer_pending(supervisor->pause_timer, NULL))
         return;
@@ -215,7 +236,7 @@ static void on_pause_end(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct tw_supervisor *supervisor = arg;
     supervisor->resumed_us = tw_now_us();
-    fill_slots(supervisor);
+    tw_supervise_refill(supervisor);
 }
 
 struct tw_supervisor *tw_supervise_new(const struct tw_supervisor_setup *setup)
@@ -257,8 +278,8 @@ bool tw_supervise_start(struct tw_supervisor *supervisor)
         if (!spawn(&supervisor->slots[i])) {
             int error = errno;
             (void)tw_supervise_kill(supervisor);
-            while (waitpid(-1, NULL, 0) > 0)
-                ;
+            for (unsigned j = 0; j < i; j++)
+                (void)waitpid(supervisor->slots[j].pid, NULL, 0);
             errno = error;
             return false;
         }
@@ -282,24 +303,21 @@ static struct slot *slot_of_pid(struct tw_supervisor *supervisor, pid_t pid)
     for (unsigned i = 0; i < supervisor->setup.n_workers; i++)
         if (supervisor->slots[i].pid == pid)
             return &supervisor->slots[i];
-    return NULL; // as process 1 of a container we inherit strangers
+    return NULL;
 }
 
-void tw_supervise_reap(struct tw_supervisor *supervisor)
+bool tw_supervise_take_death(struct tw_supervisor *supervisor, pid_t pid, int status)
 {
-    int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        struct slot *slot = slot_of_pid(supervisor, pid);
-        if (!slot)
-            continue;
-        bool expected = supervisor->draining && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-        log_death(slot, status, expected);
-        slot_clear(slot);
-        supervisor->n_alive--;
-        if (!supervisor->draining)
-            count_death(supervisor);
-    }
-    fill_slots(supervisor);
+    struct slot *slot = slot_of_pid(supervisor, pid);
+    if (!slot)
+        return false;
+    bool expected = supervisor->draining && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    log_death(slot, status, expected);
+    slot_clear(slot);
+    supervisor->n_alive--;
+    if (!supervisor->draining)
+        count_death(supervisor);
+    return true;
 }
 
 // Reads the worker's page; remembers whether it has ever been ready.
@@ -340,9 +358,14 @@ static void watch(struct slot *slot, uint64_t now)
     (void)kill(slot->pid, SIGABRT);
 }
 
-static void tell_drain(struct slot *slot)
+// What cannot be sent now is sent again by the next tick.
+static void tell(struct slot *slot)
 {
-    slot->drain_owed = !tw_ipc_send(slot->ipc_fd, TW_IPC_DRAIN, 0);
+    const struct tw_supervisor *supervisor = slot->owner;
+    if (slot->waits && !supervisor->setup.waits)
+        slot->waits = !tw_ipc_send(slot->ipc_fd, TW_IPC_ACCEPT, 0);
+    if (slot->drain_owed)
+        slot->drain_owed = !tw_ipc_send(slot->ipc_fd, TW_IPC_DRAIN, supervisor->linger_ms);
 }
 
 void tw_supervise_tick(struct tw_supervisor *supervisor)
@@ -358,18 +381,28 @@ void tw_supervise_tick(struct tw_supervisor *supervisor)
             continue;
         look_at(supervisor, i);
         watch(slot, now);
-        if (slot->drain_owed)
-            tell_drain(slot);
+        tell(slot);
     }
 }
 
-void tw_supervise_drain(struct tw_supervisor *supervisor)
+void tw_supervise_accept(struct tw_supervisor *supervisor)
 {
-    supervisor->draining = true;
-    (void)evtimer_del(supervisor->pause_timer);
+    supervisor->setup.waits = false;
     for (unsigned i = 0; i < supervisor->setup.n_workers; i++)
         if (supervisor->slots[i].pid != 0)
-            tell_drain(&supervisor->slots[i]);
+            tell(&supervisor->slots[i]);
+}
+
+void tw_supervise_drain(struct tw_supervisor *supervisor, uint32_t linger_ms)
+{
+    supervisor->draining = true;
+    supervisor->linger_ms = linger_ms;
+    (void)evtimer_del(supervisor->pause_timer);
+    for (unsigned i = 0; i < supervisor->setup.n_workers; i++)
+        if (supervisor->slots[i].pid != 0) {
+            supervisor->slots[i].drain_owed = true;
+            tell(&supervisor->slots[i]);
+        }
 }
 
 unsigned tw_supervise_kill(struct tw_supervisor *supervisor)
@@ -398,4 +431,22 @@ const struct tw_worker_life *tw_supervise_lives(struct tw_supervisor *supervisor
     for (unsigned i = 0; i < supervisor->setup.n_workers; i++)
         look_at(supervisor, i);
     return supervisor->lives;
+}
+
+bool tw_supervise_all_have(struct tw_supervisor *supervisor, uint32_t bits)
+{
+    const struct tw_worker_life *lives = tw_supervise_lives(supervisor);
+    for (unsigned i = 0; i < supervisor->setup.n_workers; i++)
+        if (!lives[i].alive || lives[i].heartbeat_us == 0 || (lives[i].ready & bits) != bits)
+            return false;
+    return true;
+}
+
+uint32_t tw_supervise_any_has(struct tw_supervisor *supervisor)
+{
+    const struct tw_worker_life *lives = tw_supervise_lives(supervisor);
+    uint32_t bits = 0;
+    for (unsigned i = 0; i < supervisor->setup.n_workers; i++)
+        bits |= lives[i].alive ? lives[i].ready : 0;
+    return bits;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// supervise: keeps n worker processes alive: forks, reaps, replaces, aborts the stuck, lets go.
+// supervise: keeps one generation of n workers alive: forks, reaps, replaces, aborts the stuck,
+// lets go.
 //
 // A dead worker is replaced at once; after TW_RESPAWN_BURST deaths in TW_RESPAWN_WINDOW_US all
 // replacing pauses, 1 s first, doubled up to 10 s while deaths go on, and begins anew after 10 s of
@@ -16,7 +17,10 @@
 #ifndef TW_SUPERVISE_H
 #define TW_SUPERVISE_H
 
+#include <sys/types.h>
+
 #include "gateway/heritage.h"
+#include "gateway/listen.h"
 #include "gateway/readiness.h"
 #include "gateway/status.h"
 
@@ -30,12 +34,14 @@ struct tw_supervisor_setup {
     struct event_base *base;
     const struct tw_config *config;
     const struct tw_route_table *routes;
-    struct tw_shared *shared; // with one page per worker at least
+    struct tw_shared *shared;
     struct tw_limit_table *limits;
     struct tw_count_table *peer_counts;
     struct tw_count_table *in_progress;
     unsigned n_workers;
-    const int *listen_fds; // n_workers rows of config->n_listens; borrowed
+    unsigned first_row;               // of their pages and their cells in count tables
+    const struct tw_sockets *sockets; // at least one row per worker
+    bool waits;                       // they accept only after tw_supervise_accept()
     enum tw_level log_level;
     // A worker has seen a key id that its key set of this issuer lacks.
     void (*on_unknown_kid)(void *arg, size_t issuer);
@@ -48,15 +54,26 @@ struct tw_supervisor *tw_supervise_new(const struct tw_supervisor_setup *setup);
 // Forks every worker. False with errno when the first ones cannot be forked: then none lives.
 TW_MUST_USE bool tw_supervise_start(struct tw_supervisor *supervisor);
 
-// After SIGCHLD: reaps every dead child and replaces it, now or after the pause.
-void tw_supervise_reap(struct tw_supervisor *supervisor);
+// A child has died, with this status of waitpid(2). False when it was not one of these workers.
+bool tw_supervise_take_death(struct tw_supervisor *supervisor, pid_t pid, int status);
+
+// Replaces the dead, now or after the pause.
+void tw_supervise_refill(struct tw_supervisor *supervisor);
+
+// Those that have been born waiting accept from now on.
+void tw_supervise_accept(struct tw_supervisor *supervisor);
+
+// Whether every worker lives, turns and says all these bits; and all bits that any of them says.
+bool tw_supervise_all_have(struct tw_supervisor *supervisor, uint32_t bits);
+uint32_t tw_supervise_any_has(struct tw_supervisor *supervisor);
 
 // Several times a second: aborts workers whose heartbeat is older than TW_HEARTBEAT_MAX_US, kills
 // those that outlive that by 2 s, sends again what could not be sent.
 void tw_supervise_tick(struct tw_supervisor *supervisor);
 
-// From now on the dead are not replaced, and the living are told to finish and leave.
-void tw_supervise_drain(struct tw_supervisor *supervisor);
+// From now on the dead are not replaced, and the living are told to finish and leave. Idle HTTP/1
+// connections may come with another request for `linger_ms`.
+void tw_supervise_drain(struct tw_supervisor *supervisor, uint32_t linger_ms);
 
 // SIGKILL to every worker that still lives, without waiting; returns how many there were.
 unsigned tw_supervise_kill(struct tw_supervisor *supervisor);

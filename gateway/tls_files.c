@@ -327,6 +327,20 @@ struct tw_tls_files *tw_tls_files_start(struct event_base *base, const struct tw
     return NULL;
 }
 
+void tw_tls_files_follow(struct tw_tls_files *files, const struct tw_tls_files *before,
+                         const struct tw_shared *before_shared)
+{
+    struct tw_ticket_ring ring = {.n = 0};
+    struct tw_str now = tw_shared_document_now(before_shared, tw_ticket_slot(before->config));
+    char ignored[128];
+    if (files->rotate_us == 0 || before->rotate_us == 0)
+        return; // a file's keys, or no TLS
+    if (now.n > 0 && tw_ticket_ring_parse(now, &ring, ignored, sizeof(ignored)) &&
+        publish_ring(files, &ring) && before->rotate_us < files->rotate_us)
+        files->rotate_us = before->rotate_us;
+    tw_ticket_ring_wipe(&ring);
+}
+
 void tw_tls_files_tick(struct tw_tls_files *files)
 {
     uint64_t now_us = tw_now_us();

@@ -34,6 +34,11 @@ TW_MUST_USE struct tw_tls_files *tw_tls_files_start(struct event_base *base,
                                                     struct tw_worker_page *page, char *err,
                                                     size_t err_size);
 
+// Takes over the ring of ticket keys and its next turn from another configuration, which published
+// into `before_shared`, where both make their keys themselves. Call it at once.
+void tw_tls_files_follow(struct tw_tls_files *files, const struct tw_tls_files *before,
+                         const struct tw_shared *before_shared);
+
 // Several times a second.
 void tw_tls_files_tick(struct tw_tls_files *files);
 

@@ -19,7 +19,37 @@
 #define UNUSED_CONNECTION_GRACE_US 1000000
 
 // Without its master a worker leaves within this time (FAULTS P3).
-#define ORPHAN_DRAIN_MS 10000
+#define ORPHAN_DRAIN_MS       10000
+#define ORPHAN_LINGER_IDLE_MS 1000
+
+// ---- what others see of it
+// ------------------------------------------------------------------------
+
+// Takes over what the library has counted (deps/h2o/patches/011 to 015).
+static void count_refusals(struct tw_worker *worker)
+{
+    static const enum tw_metric metrics[H2O_HTTP2_REFUSAL_MAX] = {
+        [H2O_HTTP2_REFUSAL_RESETS] = TW_METRIC_GUARD_H2_RESETS,
+        [H2O_HTTP2_REFUSAL_HEADERS] = TW_METRIC_GUARD_H2_HEADERS,
+        [H2O_HTTP2_REFUSAL_CONTROL_FRAMES] = TW_METRIC_GUARD_H2_CONTROL_FRAMES,
+        [H2O_HTTP2_REFUSAL_HEAD_TIMEOUT] = TW_METRIC_GUARD_TIMEOUT_HEAD,
+        [H2O_HTTP2_REFUSAL_BODY_TIMEOUT] = TW_METRIC_GUARD_TIMEOUT_BODY,
+        [H2O_HTTP2_REFUSAL_SEND_TIMEOUT] = TW_METRIC_GUARD_TIMEOUT_SEND,
+    };
+    for (size_t i = 0; i < TW_COUNT(metrics); i++) {
+        tw_metric_add(worker->page, metrics[i], (int64_t)worker->ctx.http2.events.refusals[i]);
+        worker->ctx.http2.events.refusals[i] = 0;
+    }
+}
+
+static void publish(struct tw_worker *worker)
+{
+    count_refusals(worker);
+    unsigned ready = tw_db_ready(worker->db) | (tw_worker_keys_any(worker) ? TW_READY_KEYS : 0) |
+                     (worker->accepting ? TW_READY_SERVING : 0);
+    atomic_store_explicit(&worker->page->ready, ready, memory_order_relaxed);
+    tw_metric_add(worker->page, TW_METRIC_LOG_LINES_DROPPED, (int64_t)tw_log_take_dropped());
+}
 
 // ---- draining -----------------------------------------------------------------------------------
 
@@ -75,16 +105,21 @@ static void end_old_http2(struct tw_worker *worker)
     }
 }
 
-static void begin_drain(struct tw_worker *worker, uint64_t within_ms, const char *why)
+// An idle HTTP/1 connection is not closed at once, because its client may be sending at this moment
+// and would find it reset: it has `linger_ms` to come with one more request, whose answer tells it
+// to close. What is idle after that has been silent for so long.
+static void begin_drain(struct tw_worker *worker, uint64_t within_ms, uint64_t linger_ms,
+                        const char *why)
 {
     if (worker->draining)
         return;
     tw_log(TW_LEVEL_INFO, "worker_draining", "%s", why);
     worker->draining = true;
     worker->drain_until_us = tw_now_us() + within_ms * 1000;
+    worker->close_idle_us = tw_now_us() + linger_ms * 1000;
     tw_accept_stop(worker);
     h2o_context_request_shutdown(&worker->ctx);
-    tw_worker_close_idle(worker, SIZE_MAX);
+    publish(worker);
 }
 
 static bool has_drained(const struct tw_worker *worker)
@@ -95,47 +130,31 @@ static bool has_drained(const struct tw_worker *worker)
     return (empty && tw_db_unfinished(worker->db) == 0) || tw_now_us() >= worker->drain_until_us;
 }
 
+static void obey(struct tw_worker *worker, const struct tw_ipc_message *message)
+{
+    if (message->kind == TW_IPC_DRAIN)
+        begin_drain(worker, worker->config->shutdown_drain_timeout_ms, message->argument,
+                    "asked by the master");
+    if (message->kind == TW_IPC_ACCEPT && !worker->draining) {
+        tw_accept_start(worker);
+        publish(worker);
+    }
+}
+
 static void on_master_says(h2o_socket_t *sock, const char *err)
 {
     struct tw_worker *worker = sock->data;
     struct tw_ipc_message message;
     enum tw_ipc_read read = TW_IPC_READ_CLOSED;
     while (!err && (read = tw_ipc_read(worker->heritage->ipc_fd, &message)) == TW_IPC_READ_MESSAGE)
-        if (message.kind == TW_IPC_DRAIN)
-            begin_drain(worker, worker->config->shutdown_drain_timeout_ms, "asked by the master");
+        obey(worker, &message);
     if (read == TW_IPC_READ_CLOSED) {
         h2o_socket_read_stop(sock);
-        begin_drain(worker, ORPHAN_DRAIN_MS, "the master is gone");
+        begin_drain(worker, ORPHAN_DRAIN_MS, ORPHAN_LINGER_IDLE_MS, "the master is gone");
     }
 }
 
 // ---- the loop -----------------------------------------------------------------------------------
-
-// Takes over what the library has counted (deps/h2o/patches/011 to 015).
-static void count_refusals(struct tw_worker *worker)
-{
-    static const enum tw_metric metrics[H2O_HTTP2_REFUSAL_MAX] = {
-        [H2O_HTTP2_REFUSAL_RESETS] = TW_METRIC_GUARD_H2_RESETS,
-        [H2O_HTTP2_REFUSAL_HEADERS] = TW_METRIC_GUARD_H2_HEADERS,
-        [H2O_HTTP2_REFUSAL_CONTROL_FRAMES] = TW_METRIC_GUARD_H2_CONTROL_FRAMES,
-        [H2O_HTTP2_REFUSAL_HEAD_TIMEOUT] = TW_METRIC_GUARD_TIMEOUT_HEAD,
-        [H2O_HTTP2_REFUSAL_BODY_TIMEOUT] = TW_METRIC_GUARD_TIMEOUT_BODY,
-        [H2O_HTTP2_REFUSAL_SEND_TIMEOUT] = TW_METRIC_GUARD_TIMEOUT_SEND,
-    };
-    for (size_t i = 0; i < TW_COUNT(metrics); i++) {
-        tw_metric_add(worker->page, metrics[i], (int64_t)worker->ctx.http2.events.refusals[i]);
-        worker->ctx.http2.events.refusals[i] = 0;
-    }
-}
-
-static void publish(struct tw_worker *worker)
-{
-    count_refusals(worker);
-    unsigned ready = tw_db_ready(worker->db) | (tw_worker_keys_any(worker) ? TW_READY_KEYS : 0) |
-                     (worker->draining ? 0 : TW_READY_SERVING);
-    atomic_store_explicit(&worker->page->ready, ready, memory_order_relaxed);
-    tw_metric_add(worker->page, TW_METRIC_LOG_LINES_DROPPED, (int64_t)tw_log_take_dropped());
-}
 
 static void on_tick(h2o_timeout_entry_t *entry)
 {
@@ -144,8 +163,10 @@ static void on_tick(h2o_timeout_entry_t *entry)
     publish(worker);
     tw_log_flush();
     if (worker->draining)
+        tw_db_release_idle(worker->db);
+    if (worker->draining && tw_now_us() >= worker->close_idle_us)
         tw_worker_close_idle(worker, SIZE_MAX);
-    else
+    if (worker->accepting)
         tw_accept_tick(worker);
     if (tw_now_us() >= worker->look_for_old_us) {
         worker->look_for_old_us = tw_now_us() + LOOK_FOR_OLD_US;
@@ -229,14 +250,14 @@ int tw_worker_run(const struct tw_heritage *heritage)
     struct tw_worker *worker = &self;
     worker->heritage = heritage;
     worker->config = heritage->config;
-    worker->page = tw_shared_worker(heritage->shared, heritage->worker_index);
+    worker->page = tw_shared_worker(heritage->shared, heritage->row);
     h2o_linklist_init_anchor(&worker->conns);
     signal(SIGPIPE, SIG_IGN);
     bool installed = h2o_init(worker);
     worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
                            heritage->n_workers, worker->page, tw_shared_db(heritage->shared));
     if (!installed || !worker->db || !tw_worker_keys_init(worker) || !access_init(worker) ||
-        !fleet_init(worker) || !tw_accept_start(worker)) {
+        !fleet_init(worker) || !tw_accept_prepare(worker)) {
         tw_log(TW_LEVEL_ERROR, "worker_failed", "the worker cannot start");
         return 1;
     }
@@ -247,6 +268,8 @@ int tw_worker_run(const struct tw_heritage *heritage)
     worker->tick.cb = on_tick;
     h2o_timeout_link(worker->ctx.loop, &worker->tick_timeout, &worker->tick);
     tw_worker_keys_update(worker);
+    if (!heritage->waits)
+        tw_accept_start(worker);
 
     loop(worker);
 

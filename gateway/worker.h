@@ -45,7 +45,9 @@ struct tw_worker {
     struct tw_worker_page *page;
     h2o_globalconf_t globalconf;
     h2o_context_t ctx;
-    struct tw_listener *listeners; // one per config->listens
+    struct tw_listener *listeners; // one per listening socket
+    size_t n_listeners;
+    bool accepting;
     struct tw_db *db;
     struct tw_verifier *verifier;
     struct tw_access *access;          // per route
@@ -68,6 +70,7 @@ struct tw_worker {
     h2o_timeout_entry_t tick;
     bool draining;
     uint64_t drain_until_us;
+    uint64_t close_idle_us;   // while draining: from when on idle connections are closed
     uint64_t look_for_old_us; // when old connections are looked for again
 };
 

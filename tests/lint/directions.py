@@ -21,6 +21,7 @@ LIBEVENT_FILES = {
     "gateway/http_get.c",
     "gateway/jwks_fetch.c",
     "gateway/master.c",
+    "gateway/master_change.c",
     "gateway/supervise.c",
 }
 # Who may see hiredis.

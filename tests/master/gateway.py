@@ -31,23 +31,23 @@ class Gateway:
                  ready=True):
         self._directory = directory
         self._log_path = os.path.join(directory, "log-%d" % time.monotonic_ns())
-        self._config = self._log_path + ".yaml"
+        self.config_path = self._log_path + ".yaml"
         self._env = dict(os.environ, **(env or {}))
         # A sanitizer would turn a worker's SIGSEGV and SIGABRT into an exit.
         self._env["ASAN_OPTIONS"] = self._env.get("ASAN_OPTIONS", "") + ":handle_segv=0"
         self._wait_ready = ready
         listen = listen or '[{address: 127.0.0.1, port: 0}, {address: "127.0.0.1", port: 0}]'
-        with open(self._config, "w") as f:
+        with open(self.config_path, "w") as f:
             f.write("listen: %s\nadmin: {address: 127.0.0.1, port: %d}\nworkers: %d\n"
                     "db: {url: 'postgresql://till:hidden@127.0.0.1/pos'}\n%s\n%s\n"
                     % (listen, admin_port, workers, issuer, extra))
 
     def start(self):
         self._log = open(self._log_path, "w")
-        self.process = subprocess.Popen([HARNESS, "-c", self._config], stdout=self._log,
+        self.process = subprocess.Popen([HARNESS, "-c", self.config_path], stdout=self._log,
                                         stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
                                         env=self._env, start_new_session=True)
-        self.pid = self.process.pid
+        self.pid = self.group = self.process.pid
 
     def __enter__(self):
         self.start()
@@ -62,7 +62,7 @@ class Gateway:
 
     def __exit__(self, *exception):
         try:
-            os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self.group, signal.SIGKILL)
         except ProcessLookupError:
             pass
         self.process.wait()

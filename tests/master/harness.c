@@ -11,7 +11,8 @@
 //   linger       when told to drain, close the listening sockets but stay
 //   kid I N      report N unknown key ids      keys I     generation and text of slot I's document
 // TILLWAY_HARNESS_START=die: leave with code 3 at once; =unready: say no bits; =mute: never turn.
-// Not for: anything else. Blocking reads and asserts are fine here.
+// The same word may stand in the file that TILLWAY_HARNESS_MODE names, for workers to come. Not
+// for: anything else. Blocking reads and asserts are fine here.
 
 #include <assert.h>
 #include <dirent.h>
@@ -32,6 +33,7 @@ struct worker {
     bool stubborn;
     bool linger;
     bool draining;
+    bool waits;
 };
 
 static void spin(void)
@@ -121,7 +123,7 @@ static void serve_one(struct worker *worker, int listen_fd)
 
 static void linger(const struct worker *worker)
 {
-    for (size_t i = 0; i < worker->heritage->config->n_listens; i++)
+    for (size_t i = 0; i < worker->heritage->n_listen_fds; i++)
         close(worker->heritage->listen_fds[i]);
     for (;;) {
         atomic_store(&worker->page->heartbeat_us, tw_now_us());
@@ -134,6 +136,10 @@ static void hear_master(struct worker *worker)
     struct tw_ipc_message message;
     enum tw_ipc_read got = tw_ipc_read(worker->heritage->ipc_fd, &message);
     bool told = got == TW_IPC_READ_MESSAGE && message.kind == TW_IPC_DRAIN;
+    if (got == TW_IPC_READ_MESSAGE && message.kind == TW_IPC_ACCEPT) {
+        worker->waits = false;
+        atomic_fetch_or(&worker->page->ready, TW_READY_SERVING);
+    }
     if (told && worker->linger)
         linger(worker);
     if (got == TW_IPC_READ_CLOSED || (told && !worker->stubborn))
@@ -142,8 +148,10 @@ static void hear_master(struct worker *worker)
 
 static void turn(struct worker *worker)
 {
-    struct pollfd fds[TW_CONFIG_LISTEN_MAX + 1];
-    size_t n = worker->heritage->config->n_listens;
+    struct pollfd fds[64 + 1];
+    size_t n = worker->heritage->n_listen_fds;
+    assert(n <= 64);
+    n = worker->waits ? 0 : n;
     for (size_t i = 0; i < n; i++)
         fds[i] = (struct pollfd){.fd = worker->heritage->listen_fds[i], .events = POLLIN};
     fds[n] = (struct pollfd){.fd = worker->heritage->ipc_fd, .events = POLLIN};
@@ -156,23 +164,49 @@ static void turn(struct worker *worker)
         hear_master(worker);
 }
 
+static const char *read_mode(char *mode, int size)
+{
+    const char *path = getenv("TILLWAY_HARNESS_MODE");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    if (!file)
+        return "";
+    const char *line = fgets(mode, size, file);
+    fclose(file);
+    return line ? line : "";
+}
+
 int tw_worker_run(const struct tw_heritage *heritage)
 {
     struct worker worker = {
         .heritage = heritage,
-        .page = tw_shared_worker(heritage->shared, heritage->worker_index),
+        .page = tw_shared_worker(heritage->shared, heritage->row),
     };
+    char mode[16] = "";
     const char *start = getenv("TILLWAY_HARNESS_START");
-    start = start ? start : "";
+    start = start ? start : read_mode(mode, sizeof(mode));
     if (strcmp(start, "die") == 0)
         return 3;
     while (strcmp(start, "mute") == 0)
         sleep(1);
-    atomic_store(&worker.page->ready, strcmp(start, "unready") == 0 ? 0 : TW_READY_ALL);
+    worker.waits = heritage->waits;
+    atomic_store(&worker.page->ready, strcmp(start, "unready") == 0 ? 0
+                                      : worker.waits ? TW_READY_ALL & ~TW_READY_SERVING
+                                                     : TW_READY_ALL);
     while (!worker.draining)
         turn(&worker);
     tw_log(TW_LEVEL_INFO, "harness_drained", "worker %u leaves", heritage->worker_index);
     return 0;
+}
+
+struct paths {
+    const char *paths[8];
+    size_t n;
+};
+
+static struct tw_config *load(void *arg, char *err, size_t err_size)
+{
+    const struct paths *paths = arg;
+    return tw_config_load(paths->paths, paths->n, err, err_size);
 }
 
 int main(int argc, char **argv)
@@ -180,17 +214,15 @@ int main(int argc, char **argv)
     static const struct tw_route rows[] = {{.method = TW_GET, .pattern = "/v1/things/{thingId}"},
                                            {.method = TW_POST, .pattern = "/v1/things"}};
     static const struct tw_route_table routes = {rows, TW_COUNT(rows)};
-    const char *paths[8];
+    struct paths paths = {.n = 0};
     char err[4096];
-    size_t n = 0;
-    for (int option; (option = getopt(argc, argv, "c:")) == 'c' && n < TW_COUNT(paths);)
-        paths[n++] = optarg;
-    struct tw_config *config = tw_config_load(paths, n, err, sizeof(err));
+    for (int option; (option = getopt(argc, argv, "c:")) == 'c' && paths.n < TW_COUNT(paths.paths);)
+        paths.paths[paths.n++] = optarg;
+    struct tw_config *config = load(&paths, err, sizeof(err));
     if (!config) {
         fprintf(stderr, "%s\n", err);
         return 2;
     }
-    int code = tw_master_run(config, &routes);
-    tw_config_free(config);
-    return code;
+    const struct tw_master_setup setup = {&routes, load, &paths, argv};
+    return tw_master_run(&setup, config);
 }

@@ -385,13 +385,20 @@ static void restart_keys(void **state)
     char keys[64];
     struct tw_config *a = load_ok("");
     struct tw_config *b = load_ok("log: {level: warn}\n");
-    struct tw_config *c = load_ok("workers: 2\nadmin: {port: 1}\nlisten: [{port: 1}]\n");
+    struct tw_config *c = load_ok("workers: 2\nadmin: {address: 127.0.0.2, port: 1}\n"
+                                  "listen: [{port: 1}]\nrate_limits: {entries: 2048}\n");
     assert_int_equal(tw_config_restart_keys(a, b, keys, sizeof keys), 0);
     assert_string_equal(keys, "");
     assert_int_equal(tw_config_restart_keys(a, c, keys, sizeof keys), 3);
-    assert_string_equal(keys, "admin.port, workers, listen");
-    assert_int_equal(tw_config_restart_keys(a, c, keys, 12), 3);
-    assert_string_equal(keys, "admin.port,");
+    assert_string_equal(keys, "admin.address, admin.port, rate_limits.entries");
+    assert_int_equal(tw_config_restart_keys(a, c, keys, 16), 3);
+    assert_string_equal(keys, "admin.address, ");
+    assert_true(tw_config_keep_restart_values(c, a));
+    assert_int_equal(tw_config_restart_keys(a, c, keys, sizeof keys), 0);
+    assert_string_equal(c->admin_address, a->admin_address);
+    assert_ptr_not_equal(c->admin_address, a->admin_address); // which may be freed
+    assert_int_equal(c->admin_port, a->admin_port);
+    assert_int_equal(c->workers, 2);
     tw_config_free(a);
     tw_config_free(b);
     tw_config_free(c);

@@ -24,6 +24,18 @@ static void test_sum_over_workers(void **state)
     assert_int_equal(tw_count_table_add(table, 0, a), 4);
 }
 
+static void test_only_rows_in_use_are_summed(void **state)
+{
+    (void)state;
+    struct tw_count_table *table = tw_count_table_new(100);
+    const struct tw_str key = TW_STR("peer");
+    tw_count_table_use(table, 2);
+    assert_int_equal(tw_count_table_add(table, 0, key), 1);
+    assert_int_equal(tw_count_table_add(table, 1, key), 2);
+    tw_count_table_use(table, 4); // another generation of workers
+    assert_int_equal(tw_count_table_add(table, 3, key), 3);
+}
+
 static void test_over_processes(void **state)
 {
     (void)state;
@@ -45,6 +57,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sum_over_workers),
+        cmocka_unit_test(test_only_rows_in_use_are_summed),
         cmocka_unit_test(test_over_processes),
     };
     return cmocka_run_group_tests_name("count table", tests, NULL, NULL);

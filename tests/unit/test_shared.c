@@ -40,6 +40,20 @@ static void test_new_is_zero(void **state)
     assert_non_null(tw_shared_new(1, 1));
 }
 
+static void test_next_has_the_pages_and_slots_of_its_own(void **state)
+{
+    (void)state;
+    struct tw_shared *next = tw_shared_next(shared, 3);
+    assert_non_null(next);
+    assert_ptr_equal(tw_shared_worker(next, 1), tw_shared_worker(shared, 1));
+    assert_ptr_equal(tw_shared_db(next), tw_shared_db(shared));
+    assert_true(tw_shared_document_publish(next, 2, TW_STR("new")));
+    assert_int_equal(tw_shared_document_generation(shared, 2), 0);
+    tw_shared_free(next);
+    assert_non_null(tw_shared_worker(shared, 1));
+    tw_shared_free(NULL);
+}
+
 static uint64_t load(const _Atomic uint64_t *cell)
 {
     return atomic_load_explicit(cell, memory_order_relaxed);
@@ -280,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SHARED_TEST(test_new_is_zero),
+        SHARED_TEST(test_next_has_the_pages_and_slots_of_its_own),
         SHARED_TEST(test_metrics),
         SHARED_TEST(test_request_classes),
         SHARED_TEST(test_latency_buckets),

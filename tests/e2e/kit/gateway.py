@@ -11,8 +11,8 @@ import time
 
 import httpx
 
-from kit.processes import (BINARY, clean_environment, children, eventually, group_members,
-                           is_alive, spawn)
+from kit.processes import (BINARY, Adopted, adopt_orphans, clean_environment, children, eventually,
+                           group_members, is_alive, spawn)
 
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:")
 STOP_TIMEOUT_S = 20
@@ -44,9 +44,8 @@ class Gateway:
         self.log_path = self._base + ".log"
         self.stderr_path = self._base + ".stderr"
         self.config_path = self._base + ".yaml"
-        with open(self.config_path, "w", encoding="utf-8") as f:
-            json.dump(config, f, indent=1)  # JSON is YAML
-        os.chmod(self.config_path, 0o600)
+        self._config = config
+        self.configure()
         self._command = [*prefix, BINARY, "-c", self.config_path]
         for path in files:
             self._command += ["-c", path]
@@ -59,13 +58,43 @@ class Gateway:
         self._parsed, self._parsed_to = [], 0  # lines of the log, and how many bytes they take
         self.expect_stderr = ""  # a pattern of lines that may stand on stderr
 
+    # ---- configuration --------------------------------------------------------------------------
+
+    def configure(self, **changes):
+        """Writes its file, with these changes for good. The gateway is told by reload()."""
+        self._config = deep_merge(self._config, changes)
+        self.write_config(json.dumps(self._config, indent=1))  # JSON is YAML
+
+    def write_config(self, text):
+        with open(self.config_path + ".new", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.chmod(self.config_path + ".new", 0o600)
+        os.rename(self.config_path + ".new", self.config_path)
+
+    def reload(self, wait_s=30, **changes):
+        """Changes the configuration and waits until all workers serve by it."""
+        before = len(self.events("reloaded"))
+        self.configure(**changes)
+        self.process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(self.events("reloaded")) > before, wait_s, what="it is reloaded")
+
+    def upgrade(self, wait_s=30):
+        """SIGUSR2: waits until another master has taken over and this one has left."""
+        adopt_orphans()
+        before = len(self.events("upgraded"))
+        self.process.send_signal(signal.SIGUSR2)
+        eventually(lambda: len(self.events("upgraded")) > before, wait_s, what="it is upgraded")
+        assert self.process.wait(STOP_TIMEOUT_S) == 0
+        self.pid = int(re.search(r"pid (\d+)", self.events("upgraded")[-1]["message"]).group(1))
+        self.process = Adopted(self.pid)
+
     # ---- life -----------------------------------------------------------------------------------
 
     def spawn(self):
         with open(self.log_path, "ab") as log, open(self.stderr_path, "ab") as err:
             self.process = spawn(self._command, stderr=err, env=self._env,
                                  stdout=log if self._log_to is None else self._log_to)
-        self.pid = self.process.pid
+        self.pid = self.group = self.process.pid
         return self
 
     def start(self, until="ready"):
@@ -105,7 +134,7 @@ class Gateway:
                 self.terminate()
             code = self.wait()
             assert code == 0, "exit code %d: %s" % (code, self.stderr())
-            eventually(lambda: not group_members(self.pid), 10, what="no process is left")
+            eventually(lambda: not group_members(self.group), 10, what="no process is left")
             self.judge()
         except subprocess.TimeoutExpired:
             raise AssertionError("the gateway does not stop on SIGTERM") from None
@@ -117,7 +146,7 @@ class Gateway:
         if self.process is None:
             return
         try:
-            os.killpg(self.pid, signal.SIGKILL)
+            os.killpg(self.group, signal.SIGKILL)
         except ProcessLookupError:
             pass
         self.process.wait()

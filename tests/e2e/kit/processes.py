@@ -16,6 +16,7 @@ ISSUER_BINARY = os.path.join(ROOT, "build/tillway-issuer")
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None)
 
 
@@ -67,6 +68,37 @@ def _dies_with_us():
 def spawn(argv, **options):
     """A process in a group of its own, told to stop should this one be killed."""
     return subprocess.Popen(argv, stdin=subprocess.DEVNULL, preexec_fn=_dies_with_us, **options)
+
+
+def adopt_orphans():
+    """Processes whose parent ends become children of this one."""
+    assert _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0
+
+
+class Adopted:
+    """A child that this process has not started, with the words of a Popen."""
+
+    def __init__(self, pid):
+        self.pid, self.returncode = pid, None
+
+    def poll(self):
+        if self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def wait(self, timeout_s=None):
+        end = time.monotonic() + timeout_s if timeout_s is not None else None
+        while self.poll() is None:
+            if end is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout_s)
+            time.sleep(0.01)
+        return self.returncode
+
+    def send_signal(self, number):
+        if self.poll() is None:
+            os.kill(self.pid, number)
 
 
 def run(argv, timeout_s=30, **options):

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other files and other binaries under load: reload (SIGHUP) and upgrade (SIGUSR2).
+
+TILLWAY_RELOADS and TILLWAY_UPGRADES say how often; FAULTS P4 asks for 50 and 10, which takes some
+minutes: TILLWAY_RELOADS=50 TILLWAY_UPGRADES=10 pytest tests/e2e/test_reload.py -k under_load"""
+
+import contextlib
+import json
+import os
+import signal
+
+import pytest
+
+from kit.clients import Api, Connection, at_once
+from kit.processes import SANITIZED, children, descriptors, eventually, is_alive, resident_kib
+from kit.steady import Http2, KeptConnections, NewConnections
+from test_sales import lock_stock
+
+pytestmark = pytest.mark.heavy
+
+RELOADS = int(os.environ.get("TILLWAY_RELOADS", "5"))
+UPGRADES = int(os.environ.get("TILLWAY_UPGRADES", "1"))
+DRAIN = {"drain_timeout": "2s"}
+
+
+def have_left(gateway):
+    """Only the generation in force has workers."""
+    eventually(lambda: len(children(gateway.pid)) == 2, 15, what="the old workers have left")
+
+
+@contextlib.contextmanager
+def three_loads(gateway, shop):
+    """HTTP/1.1 kept and new connections, and HTTP/2; none may miss an answer."""
+    token, path = shop.token(), "/v1/products/" + shop.product()
+    kinds = (KeptConnections, NewConnections, Http2)
+    loads = [kind(gateway, token, path, 2, pause_s=0.005) for kind in kinds]
+    with contextlib.ExitStack() as stack:
+        for load in loads:
+            stack.enter_context(load)
+        eventually(lambda: any(load.failed for load in loads) or all(load.done > 50 for load in loads), 20)
+        for load in loads:
+            assert not load.failed, load.failed
+        yield loads
+        for load in loads:
+            done = load.done
+            eventually(lambda: load.failed or load.done > done + 50, 20, what="the service goes on")
+    for load in loads:
+        load.verdict()
+        assert load.connections > 2, "nobody had to connect anew"
+
+
+def test_no_request_fails_under_load(start, shop):
+    """P4: reloads and upgrades, one after the other, on three kinds of connections; then memory and
+    descriptors of the master are what they were, and nobody of the old generations is left."""
+    gateway = start(shutdown=DRAIN, log={"access": False})
+    with three_loads(gateway, shop) as loads:
+        gateway.reload(pos={"currency": "EUR"})
+        have_left(gateway)
+        fds, memory = descriptors(gateway.pid), resident_kib(gateway.pid)
+        for i in range(RELOADS - 1):
+            gateway.reload(http={"idle_timeout": "%ds" % (10 + i)})
+            have_left(gateway)
+        eventually(lambda: descriptors(gateway.pid) <= fds, what="no descriptor leaks: %d before" % fds)
+        if not SANITIZED:
+            assert resident_kib(gateway.pid) < memory * 1.05 + 1024
+        assert gateway.metrics()['tillway_config_reloads_total{result="done"}'] == RELOADS
+        for _ in range(UPGRADES):
+            gateway.upgrade()
+            have_left(gateway)
+        print("%d answers, %d connections, %d refused streams sent again" % (
+            sum(load.done for load in loads), sum(load.connections for load in loads),
+            sum(load.retried for load in loads)))
+    assert not gateway.events("workers_killed")
+    assert gateway.metrics()["tillway_worker_restarts_total"] == 0
+
+
+def test_what_waits_in_the_backlog_is_answered_by_the_successors(start, shop):
+    """P4: connections that no old worker has accepted."""
+    gateway = start(shutdown=DRAIN)
+    token, old = shop.token(), list(gateway.workers().values())
+    for pid in old:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        connections = [Connection(gateway, token).connect() for _ in range(16)]
+        gateway.process.send_signal(signal.SIGHUP)
+        assert {c.request("GET", "/v1/me")[0] for c in connections} == {200}
+    finally:
+        for pid in old:
+            if is_alive(pid):
+                os.kill(pid, signal.SIGCONT)
+    have_left(gateway)
+    for connection in connections:
+        connection.close()
+
+
+def test_what_has_begun_is_finished_and_what_was_counted_stays(start, shop, database):
+    """P4: a sale that waits for a lock is answered by its worker; a limit's debt outlives the reload;
+    PostgreSQL has no more connections afterwards than before."""
+    policy = [{"name": "few", "key": "principal", "rate": "1/h", "burst": 5, "routes": ["GET /v1/me"]}]
+    gateway = start(shutdown={"drain_timeout": "6s"}, limits=policy)
+    bread, token = shop.product(stock=5), shop.token()
+    mine = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tillway worker%'"
+    others = database.value(mine)
+    with Api(gateway, token) as api:
+        assert [api.get("/v1/me").status_code for _ in range(3)] == [200] * 3
+    lock = lock_stock(database, shop)
+    connection = Connection(gateway, token)
+
+    def sell(_):
+        return connection.request("POST", "/v1/transactions", json.dumps(shop.basket(bread)), "k")
+
+    def reload(_):
+        eventually(lambda: database.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
+        gateway.reload()
+        lock.rollback()
+        lock.close()
+
+    (status, headers, _), _ = at_once(2, lambda i: (sell, reload)[i](i))
+    assert status == 201 and headers["Connection"].lower() == "close" and shop.sales() == 1
+    with Api(gateway, token) as api:
+        assert [api.get("/v1/me").status_code for _ in range(4)] == [200, 200, 429, 429]
+    have_left(gateway)
+    eventually(lambda: database.value(mine) <= others, what="connections are given back")
+
+
+def test_a_bad_file_and_a_bad_binary_change_nothing(start, shop):
+    """P4: one line each, and everybody is served on."""
+    gateway = start()
+    token, workers = shop.token(), gateway.workers()
+    good = open(gateway.config_path, encoding="utf-8").read()
+    gateway.write_config(good.replace('"workers": 2', '"workers": 2,\n "limits": [{"name": "x"}]'))
+    gateway.process.send_signal(signal.SIGHUP)
+    line, = eventually(lambda: gateway.events("reload_failed"))
+    assert gateway.config_path in line["message"] and "limits[0]" in line["message"], line
+    gateway.process.send_signal(signal.SIGUSR2)
+    line, = eventually(lambda: gateway.events("upgrade_failed"))
+    assert "exited with code 1" in line["message"]
+    gateway.expect_stderr = "limits"
+    gateway.write_config(good)
+    connection = Connection(gateway, token)
+    assert connection.request("GET", "/v1/me")[0] == 200
+    connection.close()
+    assert gateway.workers() == workers and gateway.is_ready()
