@@ -11,8 +11,8 @@
 # exit code says the same. Everything that a suite wrote stays under build/test-logs. PostgreSQL is
 # private to the run, in var/test-run-*; whatever was started is stopped at the end, also on Ctrl-C
 # and SIGTERM, and what a run that was killed has left is removed by the next one.
-# What measures no time runs side by side first; then e2e alone; then e2e under the sanitizers, whose
-# limits of time are wide, beside the master's tests, which mostly wait.
+# Suites run two at a time: they wait more than they work. The end-to-end tests under the sanitizers
+# have wide limits of time and a PostgreSQL of their own; so what they do meets nobody else's.
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
 # shellcheck source-path=SCRIPTDIR source=../dev/lib.sh
@@ -45,9 +45,12 @@ passed=0 failed=0 skipped=0
 
 remove_work() {
     local dir=$1
-    if [ -e "$dir/pg" ] || [ -L "$dir/pg" ]; then
-        dev/postgres.sh remove "$dir/pg" >>"$logs/postgres.log" 2>&1
-    fi
+    local pg
+    for pg in "$dir"/pg "$dir"/pg-asan; do
+        if [ -e "$pg" ] || [ -L "$pg" ]; then
+            dev/postgres.sh remove "$pg" >>"$logs/postgres.log" 2>&1
+        fi
+    done
     rm -rf -- "$dir"
 }
 
@@ -145,20 +148,21 @@ print("%d passed, %d failed, %d skipped" % (max(n - bad - skipped, 0), bad, skip
 END
 }
 
+# start_postgres NAME: at $work/NAME, with a database for the SQL tests.
 start_postgres() {
-    dev/postgres.sh start "$work/pg" >>"$logs/postgres.log" 2>&1 &&
-        dev/postgres.sh createdb "$work/pg" sql_tests >>"$logs/postgres.log" 2>&1 && return
+    dev/postgres.sh start "$work/$1" >>"$logs/postgres.log" 2>&1 &&
+        dev/postgres.sh createdb "$work/$1" sql_tests >>"$logs/postgres.log" 2>&1 && return
     tail -n 20 -- "$logs/postgres.log" >&2
     echo "the private PostgreSQL did not start (its last lines are above)" >&2
     echo "0 passed, 1 failed"
     exit 1
 }
 
-# start_e2e NAME BINARY [words for pytest]
+# start_e2e NAME BINARY POSTGRES [words for pytest]
 start_e2e() {
     local name=$1
-    TILLWAY_BIN=$2 TILLWAY_TEST_POSTGRES=$work/pg TILLWAY_TEST_LOGS=$logs/$name start_pytest "$name" \
-        tests/e2e "${@:3}"
+    TILLWAY_BIN=$2 TILLWAY_TEST_POSTGRES=$work/$3 TILLWAY_TEST_LOGS=$logs/$name start_pytest "$name" \
+        tests/e2e "${@:4}"
 }
 
 # What is not there is skipped; its log says so.
@@ -177,30 +181,31 @@ unit)
     end unit
     ;;
 conformance)
-    start_postgres
+    start_postgres pg
     start_conformance "${words[@]}"
     end conformance
     grep '^SKIPPED' -- "$logs/conformance.log"
     ;;
 e2e)
-    start_postgres
-    start_e2e e2e "$TILLWAY_BIN" "${words[@]}"
+    start_postgres pg
+    start_e2e e2e "$TILLWAY_BIN" pg "${words[@]}"
     end e2e
     ;;
 all)
     [ ! -x tests/lint/run.sh ] || start lint tests/lint/run.sh
     start unit tests/run-unit.sh build
-    start_postgres
+    start_postgres pg
     end unit
     start unit-asan tests/run-unit.sh build/asan
     start sql tests/sql/run.sh "$(dev/postgres.sh url "$work/pg" sql_tests)"
     end unit-asan
     end sql
     [ -z "${pid_of[lint]:-}" ] || end lint
-    start_e2e e2e build/tillway
+    start_postgres pg-asan
+    start_e2e e2e-asan build/asan/tillway pg-asan
+    start_e2e e2e build/tillway pg
     end e2e
     TILLWAY_MASTER_HARNESS=$PWD/build/master-harness start_pytest master tests/master
-    start_e2e e2e-asan build/asan/tillway
     start_conformance
     end master
     end conformance
