@@ -57,7 +57,7 @@ struct tw_req {
     // For request.c and reply.c only.
     struct tw_db_query *waiting_for;
     tw_db_step next_step;
-    bool step_judges; // it takes every status
+    bool step_judges;       // it takes every status
     unsigned http_status;   // 0 until answered
     unsigned retry_after_s; // for a 429 or 503; 0: as usual
     bool head_has_passed;   // its client was told to send the body (Expect)
