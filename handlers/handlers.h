@@ -36,6 +36,7 @@ struct tw_verdict tw_customer_create(struct tw_req *req);  // customers.c
 struct tw_verdict tw_customer_get(struct tw_req *req);     // customers.c
 struct tw_verdict tw_customer_patch(struct tw_req *req);   // customers.c
 struct tw_verdict tw_customer_erase(struct tw_req *req);   // customers.c
+struct tw_verdict tw_audit_list(struct tw_req *req);       // audit.c
 struct tw_verdict tw_me_get(struct tw_req *req);           // me.c
 
 #endif

@@ -51,6 +51,7 @@ static const struct tw_route rows[] = {
      TW_CACHE_NEVER},
     {TW_DELETE, "/v1/customers/{customerId}", TW_ROLE_MANAGER, tw_customer_erase, NULL,
      TW_CACHE_NEVER},
+    {TW_GET, "/v1/audit", TW_ROLE_MANAGER, tw_audit_list, NULL, TW_CACHE_NEVER},
     {TW_GET, "/v1/me", TW_ROLE_ANY, tw_me_get, NULL, TW_CACHE_NEVER},
 };
 

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who changed what: every change is there, in order, and each sees what is his to see."""
+
+import uuid
+
+import pytest
+
+from kit.clients import Api, assert_problem
+
+
+def entries(api, query, limit=500):
+    """All pages, the newest first."""
+    found, after = [], ""
+    while after is not None:
+        page = api.get("/v1/audit?limit=%d%s%s" % (limit, query and "&" + query, after)).json()
+        assert page.keys() == {"items", "next"} and len(page["items"]) <= limit
+        found += page["items"]
+        after = page["next"] and "&after=" + page["next"]
+    return found
+
+
+@pytest.fixture
+def admin(gateway, shop):
+    with Api(gateway, shop.token("admin")) as api:
+        yield api
+
+
+def test_every_change_of_a_product_is_there(admin, manager, shop, issuer):
+    product_id = str(uuid.uuid4())
+    path = "/v1/products/" + product_id
+    body = {"name": "Tea", "price": 1.5, "taxRate": 0.07}
+    assert manager.request("PUT", path, json=body).status_code == 201
+    assert manager.request("PUT", path, json=body).status_code == 200  # changes nothing
+    assert manager.request("PATCH", path, json={"price": 2}).status_code == 200
+    assert manager.request("PATCH", path, json={"price": 3}, headers={"if-match": '"1"'}).status_code == 412
+    assert manager.post("/v1/products/batch", json=[{**body, "productId": product_id}]).status_code == 200
+    assert manager.request("DELETE", path).status_code == 204
+    for limit in (500, 1):
+        found = entries(admin, "entity=product&entityId=" + product_id, limit)
+        assert [e["action"] for e in found] == ["product.delete", "product.update", "product.update",
+                                                "product.create"]
+    actor = manager.get("/v1/me").json()
+    assert {e["actor"] for e in found} == {actor.get("subject") or actor.get("sub")}
+    created, patched = found[3], found[2]
+    assert created.keys() == {"id", "at", "actor", "action", "entity", "entityId", "storeId", "before", "after"}
+    assert created["before"] is None and created["after"]["priceMinor"] == 150 and created["storeId"] is None
+    assert (patched["before"]["priceMinor"], patched["after"]["priceMinor"]) == (150, 200)
+    assert (patched["before"]["version"], patched["after"]["version"]) == (1, 2)
+    assert found[0]["after"] is None and found[0]["before"]["name"] == "Tea"
+    ids = [e["id"] for e in found]
+    assert ids == sorted(ids, reverse=True)
+
+
+def test_filters(admin, database, shop):
+    store, actors = shop.store, ["a-" + shop.store, "b-" + shop.store]
+    for n in range(12):
+        database.rows("INSERT INTO audit_log (at, actor, action, entity, entity_id, store_id) VALUES"
+                      " (timestamptz '2020-01-01 00:00Z' + %s * interval '1 hour', %s, 'x', %s, %s, %s)",
+                      n, actors[n % 2], "thing-" + store if n < 6 else "other-" + store, str(n % 3), store)
+
+    def hours(query, limit=5):
+        return [int(e["at"][11:13]) for e in entries(admin, query, limit)]
+
+    assert hours("actor=" + actors[0]) == [10, 8, 6, 4, 2, 0]
+    assert hours("entity=thing-" + store) == [5, 4, 3, 2, 1, 0]
+    assert hours("entity=thing-%s&entityId=1" % store) == [4, 1]
+    assert hours("entity=thing-%s&entityId=1&actor=%s" % (store, actors[0]), 1) == [4]
+    assert hours("actor=%s&from=2020-01-01T04:00:00Z&to=2020-01-01T08:00:00Z" % actors[0], 1) == [6, 4]
+    assert hours("entity=other-%s&to=2020-01-01T09:00:00Z" % store) == [8, 7, 6]
+    assert hours("actor=nobody") == []
+
+
+def test_a_manager_sees_his_store_and_nothing_else(admin, manager, api, database, shop):
+    """FAULTS B6"""
+    for store in (shop.store, shop.store + "-other", None):
+        database.rows("INSERT INTO audit_log (actor, action, entity, entity_id, store_id)"
+                      " VALUES (%s, 'x', %s, '1', %s)", shop.store, shop.store, store)
+    for query in ("", "entity=" + shop.store, "entity=%s&entityId=1" % shop.store, "actor=" + shop.store):
+        found = entries(manager, query)
+        assert [e["storeId"] for e in found] == [shop.store], query
+        if query:
+            assert len(entries(admin, query)) == 3
+    assert_problem(api.get("/v1/audit"), 403, "forbidden")
+
+
+@pytest.mark.parametrize("query, code", [
+    ("colour=red", "unknown-parameter"), ("limit=0", "invalid-parameter"), ("limit=501", "invalid-parameter"),
+    ("entityId=1", "invalid-parameter"), ("from=yesterday", "invalid-parameter"),
+    ("to=2026-13-01T00:00:00Z", "invalid-parameter"), ("after=x", "invalid-parameter"),
+    ("after=1.x", "invalid-parameter"), ("after=1.0", "invalid-parameter"), ("actor=%00", "invalid-parameter")])
+def test_bad_queries_are_400(manager, query, code):
+    assert_problem(manager.get("/v1/audit?" + query), 400, code)
