@@ -75,10 +75,12 @@ def readable(shop, api):
     return {"/v1/products": "/v1/products?limit=20",
             "/v1/products/lookup": "/v1/products/lookup?code=BEV-0001",
             "/v1/products/{productId}": "/v1/products/" + bread,
+            "/v1/transactions": "/v1/transactions?limit=20",
             "/v1/transactions/{transactionId}": sale.headers["location"],
             "/v1/inventory": "/v1/inventory?limit=20",
             "/v1/inventory/{productId}": "/v1/inventory/" + bread,
             "/v1/orders": "/v1/orders?limit=20",
+            "/v1/audit": "/v1/audit?limit=20",
             "/v1/orders/{orderId}": api.post("/v1/orders", json={"items": sale.json()["items"]})
                                        .headers["location"],
             "/v1/customers": "/v1/customers?limit=20",
