@@ -68,6 +68,11 @@ unsigned tw_db_worker_index(const struct tw_db *db)
     return db->worker_index;
 }
 
+struct tw_db_resolver *tw_db_primary_resolver(const struct tw_db *db)
+{
+    return db->primary.resolver;
+}
+
 struct tw_db_replica *tw_db_replica(struct tw_db *db)
 {
     return db->replica;
@@ -86,11 +91,15 @@ struct tw_shed *tw_db_shed(struct tw_db *db)
 // ---- making and freeing -------------------------------------------------------------------------
 
 // Shares of one worker. Two connections of pipelined reads are faster than four (FIELD-NOTES), a
-// report may take one, and every connection that is left carries writes, one at a time each.
-static void lane_sizes(unsigned max_connections, unsigned worker_index, unsigned n_workers,
+// report may take one, and every connection that is left carries writes, one at a time each. One
+// is for db_listen.c, when there are more than the lanes need.
+static void lane_sizes(const struct tw_config *config, unsigned worker_index, unsigned n_workers,
                        unsigned sizes[TW_LANE_COUNT])
 {
-    unsigned mine = max_connections / n_workers + (worker_index < max_connections % n_workers);
+    unsigned all = config->db_max_connections;
+    unsigned mine = all / n_workers + (worker_index < all % n_workers);
+    if (config->cache_size_bytes > 0 && mine > TW_LANE_COUNT)
+        mine--;
     sizes[TW_LANE_SLOW] = mine >= 8 ? 2 : 1;
     sizes[TW_LANE_FAST] = mine >= 6 ? 2 : 1;
     unsigned others = sizes[TW_LANE_SLOW] + sizes[TW_LANE_FAST];
@@ -114,7 +123,7 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
     h2o_timeout_init(db->loop, &db->tick_timeout, TICK_MS);
     db->tick.cb = on_tick;
     unsigned sizes[TW_LANE_COUNT];
-    lane_sizes(config->db_max_connections, worker_index, n_workers, sizes);
+    lane_sizes(config, worker_index, n_workers, sizes);
     struct tw_db_server *primary = &db->primary;
     primary->url = config->db_url;
     primary->resolver = tw_db_resolver_new(&ctx->receivers.hostinfo_getaddr, config->db_url);
@@ -376,8 +385,9 @@ static void lane_expire(struct tw_db *db, struct tw_db_lane *lane, uint64_t now_
         h2o_linklist_t *first = lane->live.next;
         struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, live, first);
         bool queued = query->state == TW_QUERY_QUEUED;
+        // One that the callback of another has just queued is younger than now_us.
         bool waited = queued &&
-                      (now_us - query->queued_at_us > db->config->db_queue_timeout_ms * 1000 ||
+                      (now_us > query->queued_at_us + db->config->db_queue_timeout_ms * 1000 ||
                        writes_are_lost(lane, now_us));
         if (now_us < query->deadline_us && !waited)
             return;

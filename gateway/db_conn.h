@@ -164,5 +164,6 @@ struct tw_db_shared *tw_db_shared(const struct tw_db *db);
 bool tw_db_takes_writes(const struct tw_db *db);
 struct tw_worker_page *tw_db_page(const struct tw_db *db);
 unsigned tw_db_worker_index(const struct tw_db *db);
+struct tw_db_resolver *tw_db_primary_resolver(const struct tw_db *db);
 
 #endif

@@ -134,10 +134,8 @@ static void set_gzip(struct tw_req *req)
 
 // ---- answers ------------------------------------------------------------------------------------
 
-struct tw_verdict tw_reply_json(struct tw_req *req, unsigned http_status,
-                                const struct tw_json *json)
+struct tw_verdict tw_reply_json_text(struct tw_req *req, unsigned http_status, struct tw_str body)
 {
-    struct tw_str body = {json->p, json->n};
     if (is_current(req, http_status, body))
         return tw_reply_empty(req, 304);
     bool packed = pack(req, &body);
@@ -146,6 +144,12 @@ struct tw_verdict tw_reply_json(struct tw_req *req, unsigned http_status,
     if (packed)
         set_gzip(req);
     return answer(req, body);
+}
+
+struct tw_verdict tw_reply_json(struct tw_req *req, unsigned http_status,
+                                const struct tw_json *json)
+{
+    return tw_reply_json_text(req, http_status, (struct tw_str){json->p, json->n});
 }
 
 struct tw_verdict tw_reply_empty(struct tw_req *req, unsigned http_status)

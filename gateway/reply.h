@@ -32,6 +32,9 @@ TW_MUST_USE bool tw_reply_etag(struct tw_req *req, struct tw_str etag);
 // Answers. The body's bytes must be the request's (tw_reply_body).
 TW_MUST_USE struct tw_verdict tw_reply_json(struct tw_req *req, unsigned http_status,
                                             const struct tw_json *body);
+// The same with bytes that stay as they are until the request's memory goes.
+TW_MUST_USE struct tw_verdict tw_reply_json_text(struct tw_req *req, unsigned http_status,
+                                                 struct tw_str body);
 TW_MUST_USE struct tw_verdict tw_reply_empty(struct tw_req *req, unsigned http_status);
 
 // Answers with the problem of `status`. `detail` is a sentence for people, or NULL.

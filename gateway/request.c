@@ -4,6 +4,7 @@
 #include <netinet/tcp.h>
 
 #include "gateway/authenticate.h"
+#include "gateway/cached.h"
 #include "gateway/client_address.h"
 #include "gateway/content.h"
 #include "gateway/cors.h"
@@ -119,6 +120,7 @@ static void on_dispose(void *p)
     uint64_t duration_us = tw_now_us() - req->started_us;
     if (req->waiting_for)
         tw_db_detach(req->waiting_for);
+    tw_cached_end(req);
     req->conn->requests_in_flight--;
     if (req->conn->awaited == req)
         req->conn->awaited = NULL;

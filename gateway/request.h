@@ -62,6 +62,11 @@ struct tw_req {
     unsigned retry_after_s; // for a 429 or 503; 0: as usual
     bool head_has_passed;   // its client was told to send the body (Expect)
 
+    // For cached.c only.
+    const struct tw_cached_read *cached_read;
+    struct tw_cached_wait *cached_wait;  // NULL: it does not wait
+    struct tw_cache_entry *cached_entry; // what it is answered with, a reference; or NULL
+
     // For rate_limit.c only.
     struct tw_limit_answer *limit_answers; // of the policies judged so far
     size_t n_limit_answers;

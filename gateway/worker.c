@@ -48,6 +48,7 @@ static void publish(struct tw_worker *worker)
     unsigned ready = tw_db_ready(worker->db) | (tw_worker_keys_any(worker) ? TW_READY_KEYS : 0) |
                      (worker->accepting ? TW_READY_SERVING : 0);
     atomic_store_explicit(&worker->page->ready, ready, memory_order_relaxed);
+    tw_cached_reads_tick(worker->cached);
     tw_metric_add(worker->page, TW_METRIC_LOG_LINES_DROPPED, (int64_t)tw_log_take_dropped());
 }
 
@@ -162,8 +163,10 @@ static void on_tick(h2o_timeout_entry_t *entry)
     tw_worker_keys_update(worker);
     publish(worker);
     tw_log_flush();
-    if (worker->draining)
+    if (worker->draining) {
         tw_db_release_idle(worker->db);
+        tw_cached_reads_release(worker->cached);
+    }
     if (worker->draining && tw_now_us() >= worker->close_idle_us)
         tw_worker_close_idle(worker, SIZE_MAX);
     if (worker->accepting)
@@ -207,6 +210,18 @@ static bool fleet_init(struct tw_worker *worker)
     return worker->fleet || !config->fleet_redis[0];
 }
 
+// What needs the database.
+static bool db_init(struct tw_worker *worker)
+{
+    const struct tw_heritage *heritage = worker->heritage;
+    worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
+                           heritage->n_workers, worker->page, tw_shared_db(heritage->shared));
+    if (!worker->db || worker->config->cache_size_bytes == 0)
+        return worker->db != NULL;
+    worker->cached = tw_cached_reads_new(&worker->ctx, worker->config, worker->db, worker->page);
+    return worker->cached != NULL;
+}
+
 static bool h2o_init(struct tw_worker *worker)
 {
     h2o_globalconf_t *conf = &worker->globalconf;
@@ -235,6 +250,7 @@ static bool h2o_init(struct tw_worker *worker)
 static void dispose(struct tw_worker *worker)
 {
     // Connections that outlived the drain end with the process; so does what the library caches.
+    tw_cached_reads_free(worker->cached);
     tw_db_free(worker->db);
     tw_worker_keys_dispose(worker);
     tw_gzip_free(worker->gzip);
@@ -254,9 +270,7 @@ int tw_worker_run(const struct tw_heritage *heritage)
     h2o_linklist_init_anchor(&worker->conns);
     signal(SIGPIPE, SIG_IGN);
     bool installed = h2o_init(worker);
-    worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
-                           heritage->n_workers, worker->page, tw_shared_db(heritage->shared));
-    if (!installed || !worker->db || !tw_worker_keys_init(worker) || !access_init(worker) ||
+    if (!installed || !db_init(worker) || !tw_worker_keys_init(worker) || !access_init(worker) ||
         !fleet_init(worker) || !tw_accept_prepare(worker)) {
         tw_log(TW_LEVEL_ERROR, "worker_failed", "the worker cannot start");
         return 1;

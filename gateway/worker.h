@@ -9,6 +9,7 @@
 
 #include "auth/verifier.h"
 #include "gateway/access.h"
+#include "gateway/cached.h"
 #include "gateway/db.h"
 #include "gateway/fleet.h"
 #include "gateway/h2o_include.h"
@@ -49,6 +50,7 @@ struct tw_worker {
     size_t n_listeners;
     bool accepting;
     struct tw_db *db;
+    struct tw_cached_reads *cached; // NULL: every read is a query
     struct tw_verifier *verifier;
     struct tw_access *access;          // per route
     struct tw_principal *nobody;       // whoever uses a public route

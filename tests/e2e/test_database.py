@@ -307,7 +307,7 @@ def test_a_silent_database_is_left(start, shop, database):
     proxy, url = Proxy.before(database.url)
     proxy.open()
     with proxy:
-        gateway = start(workers=1, db={"url": url})
+        gateway = start(workers=1, db={"url": url}, cache={"size": 0})
         product = shop.product()
         with Api(gateway, shop.token()) as api:
             assert api.get("/v1/products/" + product).status_code == 200
@@ -357,7 +357,7 @@ def test_a_read_only_server(start, shop, own_database):
 
 def test_a_changed_table_is_unseen(start, shop, own_database):
     """D7: 0A000 "cached plan must not change result type": prepared anew, retried, unseen."""
-    gateway = start(workers=1, db={"url": own_database.url})
+    gateway = start(workers=1, db={"url": own_database.url}, cache={"size": 0})
     own_database.rows("INSERT INTO products (product_id, name, price_minor, category)"
                       " VALUES (%s, 'x', 1, 'c')", product := uuid.uuid4())
     with Api(gateway, shop.token()) as api:
@@ -370,7 +370,8 @@ def test_a_changed_table_is_unseen(start, shop, own_database):
 
 def test_a_failing_statement_costs_its_neighbours_nothing(start, shop, own_database):
     """D4: reads that share a sync with one that PostgreSQL refuses are answered as ever, byte by byte."""
-    gateway = start(workers=1, db={"url": own_database.url, "max_connections": 3})
+    gateway = start(workers=1, db={"url": own_database.url, "max_connections": 3},
+                    cache={"size": 0})
     own_database.rows("INSERT INTO products (product_id, name, price_minor) VALUES (%s, 'good', 1)",
                       good := uuid.uuid4())
     own_database.rows("INSERT INTO products (product_id, name, price_minor) VALUES (%s, 'bad', 1)",

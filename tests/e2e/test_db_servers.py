@@ -328,7 +328,7 @@ def test_reads_go_to_a_replica_that_has_what_its_reader_wrote(start, pair, pair_
     product = pair_shop.product(stock=1000)
     pair.caught_up()
     gateway = start(db={"url": pair.primary.url(pair_name), "replica": pair.standby.url(pair_name),
-                        "replica_max_lag": "2s"})
+                        "replica_max_lag": "2s"}, cache={"size": 0})
     eventually(lambda: are_used(gateway, True), 10, what="the replica is used")
     writer = pair_shop.token(username="writer-" + pair_shop.store)
     stranger = pair_shop.token(username="stranger-" + pair_shop.store)

@@ -100,6 +100,7 @@ def test_what_has_begun_is_finished_and_what_was_counted_stays(start, shop, data
     gateway = start(shutdown={"drain_timeout": "6s"}, limits=policy)
     bread, token = shop.product(stock=5), shop.token()
     mine = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tillway worker%'"
+    eventually(lambda: gateway.metrics()["tillway_cache_listening"] == 2, what="all are connected")
     others = database.value(mine)
     with Api(gateway, token) as api:
         assert [api.get("/v1/me").status_code for _ in range(3)] == [200] * 3

@@ -24,7 +24,7 @@ def held(start, own_database, issuer):
     """(a gateway with one worker, a shop, a function that locks the products until it is closed)."""
     gateway = start(workers=1, http={"deadline": "10s"},
                     db={"url": own_database.url, "slow_log": "100ms", "queue_timeout": "10s",
-                        "fast_timeout": "400ms", "max_connections": 4})
+                        "fast_timeout": "400ms", "max_connections": 4}, cache={"size": 0})
 
     def lock():
         connection = own_database.connect(autocommit=False)

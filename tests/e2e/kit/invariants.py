@@ -50,7 +50,8 @@ class Invariants:
 
     def _is_connected(self):
         return self._connections == sum(value for name, value in self._gateway.metrics().items()
-                                        if name.startswith("tillway_db_connections{"))
+                                        if name.startswith("tillway_db_connections{") or
+                                        name == "tillway_cache_listening")
 
     def _fds_are_back(self):
         return all(abs(descriptors(pid) - n) <= max(FDS_FLOOR, n * 0.05)
