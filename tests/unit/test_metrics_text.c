@@ -19,11 +19,22 @@ static const struct tw_route_table routes = {rows, TW_COUNT(rows)};
 
 #define GET_THING "method=\"GET\",route=\"/v1/things/{thingId}\""
 
+static struct tw_shared *shared; // of the test that runs
+
+static int free_shared(void **state)
+{
+    (void)state;
+    tw_shared_free(shared);
+    shared = NULL;
+    return 0;
+}
+
 // A view of two workers' pages and the master's, all at zero.
 static struct tw_metrics_view new_view(void)
 {
+    shared = tw_shared_new(3, 1);
     struct tw_metrics_view view = {
-        .shared = tw_shared_new(3, 1),
+        .shared = shared,
         .n_pages = 3,
         .routes = &routes,
         .n_workers_alive = 2,
@@ -208,14 +219,14 @@ static void every_name_is_described_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(scalars_are_summed_over_pages),
-        cmocka_unit_test(gauges_may_be_negative_on_one_page),
-        cmocka_unit_test(facts_of_the_process),
-        cmocka_unit_test(requests_by_route_and_class),
-        cmocka_unit_test(buckets_are_cumulative_and_closed_above),
-        cmocka_unit_test(statements_have_durations_rows_and_errors),
-        cmocka_unit_test(key_sets_have_lines_only_for_uris),
-        cmocka_unit_test(every_name_is_described_once),
+        cmocka_unit_test_teardown(scalars_are_summed_over_pages, free_shared),
+        cmocka_unit_test_teardown(gauges_may_be_negative_on_one_page, free_shared),
+        cmocka_unit_test_teardown(facts_of_the_process, free_shared),
+        cmocka_unit_test_teardown(requests_by_route_and_class, free_shared),
+        cmocka_unit_test_teardown(buckets_are_cumulative_and_closed_above, free_shared),
+        cmocka_unit_test_teardown(statements_have_durations_rows_and_errors, free_shared),
+        cmocka_unit_test_teardown(key_sets_have_lines_only_for_uris, free_shared),
+        cmocka_unit_test_teardown(every_name_is_described_once, free_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

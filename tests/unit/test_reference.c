@@ -37,6 +37,7 @@ static struct text served_metrics(void)
     FILE *out = open_memstream(&text.p, &text.n);
     tw_metrics_text(&view, out);
     assert_int_equal(fclose(out), 0);
+    tw_shared_free(view.shared);
     return text;
 }
 

@@ -21,6 +21,13 @@ static int make_shared(void **state)
     return shared ? 0 : -1;
 }
 
+static int free_shared(void **state)
+{
+    (void)state;
+    tw_shared_free(shared);
+    return 0;
+}
+
 static void test_new_is_zero(void **state)
 {
     (void)state;
@@ -37,7 +44,9 @@ static void test_new_is_zero(void **state)
         assert_false(tw_shared_document_read(shared, i, read_buffer, &size, &generation));
         assert_false(tw_shared_document_is(shared, i, TW_STR("")));
     }
-    assert_non_null(tw_shared_new(1, 1));
+    struct tw_shared *another = tw_shared_new(1, 1);
+    assert_non_null(another);
+    tw_shared_free(another);
 }
 
 static void test_next_has_the_pages_and_slots_of_its_own(void **state)
@@ -288,7 +297,7 @@ static void test_reading_while_publishing(void **state)
     assert_true(changes >= 10); // else nothing was tested
 }
 
-#define SHARED_TEST(name) cmocka_unit_test_setup(name, make_shared)
+#define SHARED_TEST(name) cmocka_unit_test_setup_teardown(name, make_shared, free_shared)
 
 int main(void)
 {
