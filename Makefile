@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2)
 
-.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o tls-audit chaos soak clean
+.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o tls-audit chaos soak money clean
 .DEFAULT_GOAL := build
 
 build:
@@ -86,6 +86,11 @@ prove-h2o:
 tls-audit: build
 	@dev/install.sh audit
 	@tests/tls-audit.sh build
+
+# A million random baskets against numeric arithmetic (the suites check 20,000). A minute or two.
+money:
+	@dev/install.sh run
+	@tests/sql/money.sh
 
 compile_commands.json: build.mk
 	@dev/install.sh build lint
