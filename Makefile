@@ -87,7 +87,7 @@ tls-audit: build
 	@dev/install.sh audit
 	@tests/tls-audit.sh build
 
-# A million random baskets against numeric arithmetic (the suites check 20,000). A minute or two.
+# A million random baskets against numeric arithmetic (the suites check 20,000). Some minutes.
 money:
 	@dev/install.sh run
 	@tests/sql/money.sh
