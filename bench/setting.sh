@@ -57,7 +57,7 @@ basic_config() {
 listen: [{address: 127.0.0.1, port: $1}]
 admin: {address: 127.0.0.1, port: $2}
 workers: $3
-db: {url: "$url", max_connections: ${4:-$((2 * $3))}, connect_timeout: 60s}
+db: {url: "$url", max_connections: ${4:-$((3 * $3))}, connect_timeout: 60s}
 cache: {size: ${bench_cache:-0}}
 auth:
   issuers: [{issuer: "$issuer", jwksUri: "$issuer/.well-known/jwks.json", audience: [tillway-pos], tokenUse: [access]}]

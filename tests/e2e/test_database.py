@@ -206,7 +206,9 @@ def test_the_backoff_grows_and_jitters(start):
     eventually(lambda: len(server.tries.get("tillway worker 0 fast", [])) >= 7, 15)
     gateway.stop()
     server.stop()
-    assert set(server.tries) == {"tillway worker 0 " + lane for lane in ("fast", "write", "slow")}
+    assert set(server.tries) == {"tillway worker 0 " + one
+                                 for one in ("fast", "write", "slow", "listen")}
+    assert len(gateway.events("catalogue_unheard")) == 1  # db_listen.c backs off by itself
     tries = server.tries["tillway worker 0 fast"]
     pauses = [later - sooner for sooner, later in zip(tries, tries[1:])]
     assert all(0.049 <= pause <= patient(5.2) for pause in pauses), pauses
