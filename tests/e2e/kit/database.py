@@ -23,7 +23,7 @@ class Postgres:
 
     def _script(self, command, *words, check=True):
         # Its server may inherit our pipes if it hangs on to them: output goes to a file.
-        log = os.path.join(os.path.dirname(self.directory), "postgres-script.log")
+        log = self.directory + "-script.log"
         with open(log, "a+b") as out:
             begin = out.tell()
             code = subprocess.run([os.path.join(ROOT, "dev/postgres.sh"), command, self.directory,
