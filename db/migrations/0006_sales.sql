@@ -438,8 +438,26 @@ BEGIN
         FOR v_row IN
             SELECT s.nth, s.fingerprint = k.fingerprint AS is_same, k.transaction_id AS stored_id,
                    (s.scope, s.key) NOT IN (SELECT * FROM unnest(v_ours_scope, v_ours_key)) AS is_used,
-                   EXISTS (SELECT FROM transactions t
-                            WHERE t.transaction_id = s.transaction_id) AS id_exists,
+                   -- Recorded before, perhaps under another key: is it the same sale? NULL: there is
+                   -- none.
+                   (SELECT t.store_id = p_store_id[s.nth] AND t.register_id = p_register_id[s.nth]
+                           AND t.total_minor = coalesce(p_expected_total_minor[s.nth], t.total_minor)
+                           AND (SELECT array_agg(i.product_id ORDER BY i.line_no)
+                                  FROM transaction_items i
+                                 WHERE i.transaction_id = t.transaction_id)
+                             = (SELECT array_agg(l.product ORDER BY l.nth)
+                                  FROM unnest(p_line_sale, p_line_product)
+                                       WITH ORDINALITY AS l (sale, product, nth)
+                                 WHERE l.sale = s.nth)
+                           AND (SELECT array_agg(i.quantity_milli ORDER BY i.line_no)
+                                  FROM transaction_items i
+                                 WHERE i.transaction_id = t.transaction_id)
+                             = (SELECT array_agg(l.milli ORDER BY l.nth)
+                                  FROM unnest(p_line_sale, p_line_quantity_milli)
+                                       WITH ORDINALITY AS l (sale, milli, nth)
+                                 WHERE l.sale = s.nth)
+                      FROM transactions t
+                     WHERE t.transaction_id = s.transaction_id) AS id_is_same,
                    dense_rank() OVER (ORDER BY s.scope, s.key) AS key_slot,
                    dense_rank() OVER (ORDER BY s.transaction_id) AS id_slot
               FROM unnest(p_idempotency_scope, p_idempotency_key, p_fingerprint, p_transaction_id)
@@ -455,7 +473,10 @@ BEGIN
             ELSIF v_row.is_used AND v_row.is_same THEN
                 v_verdict[v_row.nth] := 'replayed';
                 v_replayed[v_row.nth] := v_row.stored_id;
-            ELSIF v_row.is_used OR v_row.id_exists THEN
+            ELSIF NOT v_row.is_used AND v_row.id_is_same THEN
+                v_verdict[v_row.nth] := 'replayed';
+                v_replayed[v_row.nth] := p_transaction_id[v_row.nth];
+            ELSIF v_row.is_used OR v_row.id_is_same IS NOT NULL THEN
                 v_verdict[v_row.nth] := 'idempotency-mismatch';
             END IF;
         END LOOP;
@@ -516,6 +537,11 @@ BEGIN
             IF v_owner IS NOT NULL AND p_fingerprint[n] = p_fingerprint[v_owner] THEN
                 v_verdict[n] := 'replayed';
                 v_replayed[n] := p_transaction_id[v_owner];
+            ELSIF v_owner IS NULL AND p_fingerprint[n] = p_fingerprint[v_id_owner[v_id_slot[n]]]
+                  AND p_store_id[n] = p_store_id[v_id_owner[v_id_slot[n]]]
+                  AND p_register_id[n] = p_register_id[v_id_owner[v_id_slot[n]]] THEN
+                v_verdict[n] := 'replayed';
+                v_replayed[n] := p_transaction_id[n];
             ELSIF v_owner IS NOT NULL OR v_id_owner[v_id_slot[n]] IS NOT NULL THEN
                 v_verdict[n] := 'idempotency-mismatch';
             ELSIF v_priced[n] IS NOT NULL THEN

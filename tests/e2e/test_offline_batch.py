@@ -50,10 +50,14 @@ def test_a_batch_is_recorded_and_again_is_replayed(api, shop, ndjson):
     bread = shop.product(250, stock=100)
     sales = [offline(shop, bread, 1 + i, registerId="r%d" % (i % 3)) for i in range(20)]
     first = api.post("/v1/transactions", json=sales[7])
-    assert first.status_code == 201
+    keyed = api.sell(sales[8])
+    assert (first.status_code, keyed.status_code) == (201, 201)
+    other = results(send(api, [{**sales[8], "items": [{"productId": bread, "quantity": 99}]}], ndjson))
+    assert other[0]["problem"]["code"] == "idempotency-mismatch"
     got = results(send(api, sales[:10], ndjson))
     assert [r["status"] for r in got] == [201] * 10
-    assert [r["replayed"] for r in got] == [i == 7 for i in range(10)]
+    assert [r["replayed"] for r in got] == [i in (7, 8) for i in range(10)]
+    assert got[8]["receiptNumber"] == keyed.json()["receiptNumber"]
     assert [r["transactionId"] for r in got] == [s["transactionId"] for s in sales[:10]]
     again = results(send(api, sales, ndjson))
     assert [r["replayed"] for r in again] == [i < 10 for i in range(20)]

@@ -5,17 +5,19 @@ DECLARE
     v_rows jsonb;
 BEGIN
     -- The same key twice: the second is a replay with the first one's answer; with another
-    -- fingerprint it is a mismatch. The same id under two keys: the second is a mismatch.
+    -- fingerprint it is a mismatch. The same id under two keys likewise.
     SELECT jsonb_agg(to_jsonb(s) - 'verdict' - 'sale_index' ORDER BY sale_index),
            jsonb_agg(s.verdict ORDER BY sale_index) INTO v_rows FROM pg_temp.sell(
         '[{"id": 100, "key": "k", "lines": [[1, 1000]]}, {"id": 101, "key": "k", "lines": [[1, 1000]]}]') s;
     PERFORM pg_temp.equal('same answer', v_rows -> 0, v_rows -> 1);
     PERFORM pg_temp.equal('once', (SELECT count(*) FROM transactions), 1::bigint);
     PERFORM pg_temp.equal('duplicates', pg_temp.verdicts(
-        '[{"id": 110, "key": "a", "lines": [[1, 1000]]}, {"id": 111, "key": "a", "fp": "x", "lines": [[1, 1000]]},
-          {"id": 110, "key": "b", "lines": [[1, 1000]]}, {"id": 112, "key": "a", "lines": [[77, 1000]]},
-          {"id": 113, "key": "k", "lines": [[1, 1000]]}]'),
-        'recorded idempotency-mismatch idempotency-mismatch replayed replayed');
+        '[{"id": 110, "key": "a", "fp": "s", "lines": [[1, 1000]]}, {"id": 111, "key": "a", "fp": "x", "lines": [[1, 1000]]},
+          {"id": 110, "key": "b", "fp": "s", "lines": [[1, 1000]]}, {"id": 112, "key": "a", "fp": "s", "lines": [[77, 1000]]},
+          {"id": 113, "key": "k", "lines": [[1, 1000]]}, {"id": 110, "key": "e", "fp": "x", "lines": [[1, 1000]]},
+          {"id": 110, "key": "f", "fp": "s", "store": "other", "lines": [[1, 1000]]}]'),
+        'recorded idempotency-mismatch replayed replayed replayed idempotency-mismatch idempotency-mismatch');
+    PERFORM pg_temp.equal('keys free', (SELECT count(*) FROM idempotency_keys WHERE key IN ('b', 'e', 'f')), 0::bigint);
 
     -- A refused sale does not consume its key: a later one of the batch may use it.
     PERFORM pg_temp.equal('key freed', pg_temp.verdicts(

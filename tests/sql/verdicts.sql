@@ -30,7 +30,7 @@ BEGIN
         ('amount-out-of-range', '"lines": [[3, 1000]], "payments": [["cash", 9223372036854775807]]'),
         ('amount-out-of-range', '"lines": []'),
         ('idempotency-mismatch', '"key": "used", "fp": "b", "lines": [[1, 1000]]'),
-        -- The till's id exists, under another key.
+        -- The till's id exists, under another key and for another register.
         ('idempotency-mismatch', '"id": 100, "lines": [[1, 1000]]'),
         ('idempotency-mismatch', '"id": 100, "key": "other", "fp": "a", "lines": [[1, 1000]]')
         ) AS v (wanted, sale)
@@ -52,7 +52,10 @@ BEGIN
     -- A refused sale shows no columns of a transaction.
     PERFORM pg_temp.equal('columns', (SELECT num_nulls(transaction_id, store_id, total_minor, item_names,
             payment_methods, status, receipt_number)
-        FROM pg_temp.sell('[{"id": 100, "key": "x", "lines": [[1, 1000]]}]')), 7);
+        FROM pg_temp.sell('[{"id": 100, "key": "x", "lines": [[1, 2000]]}]')), 7);
+    -- The same sale under another key is what was recorded, and that key stays free.
+    PERFORM pg_temp.equal('other key', pg_temp.verdicts('[{"id": 100, "key": "x", "lines": [[1, 1000]]}]'), 'replayed');
+    PERFORM pg_temp.equal('other key', pg_temp.footprint(), v_before);
     -- A refused key is free again.
     PERFORM pg_temp.equal('again', pg_temp.verdicts('[{"id": 104, "key": "k", "lines": [[9, 2000]]}]'),
                        'insufficient-stock/0');
