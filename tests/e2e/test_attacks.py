@@ -108,7 +108,8 @@ def test_resets_are_within_their_budget(target, name, protocol):
     with target.attacked():
         queries, began = target.queries(), time.monotonic()
         poured = target.pour(floods.RESETS[name], most=5000)
-        assert poured.closed and poured.error == floods.ENHANCE_YOUR_CALM, poured
+        # the reset of a connection that we still write to may overtake the GOAWAY
+        assert poured.closed and poured.error in (floods.ENHANCE_YOUR_CALM, None), poured
         allowed = floods.RESETS_AT_ONCE + 20 * (time.monotonic() - began) + 1
         eventually(lambda: target.refusals("h2-resets") == 1, what="it is counted")
         assert target.queries() - queries <= allowed

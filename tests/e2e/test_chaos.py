@@ -37,7 +37,7 @@ class Lane:
         self.proxy = CuttingProxy(database.url, statement)
         db = {"url": self.proxy.url, "max_connections": 3, "backoff_min": "10ms", "backoff_max": "10ms",
               "queue_timeout": "5s"}
-        self.gateway = start(workers=1, db=db, **changes)
+        self.gateway = start(workers=1, db=db, cache={"size": 0}, **changes)
         self.token = shop.token(username=uuid.uuid4().hex)
         self.product = shop.product(stock=100000)
         self.register = "r-" + uuid.uuid4().hex[:8]

@@ -354,9 +354,10 @@ def test_a_body_where_none_is_read_is_400(any_api, readable):
 
 def test_a_body_that_is_needed(any_api):
     for method, pattern in table():
-        if method == "POST":
+        if method == "POST" and not pattern.endswith(("/void", "/cancel")):  # their path says it all
             for kind in ("application/json", "text/plain"):
-                answer = any_api.request(method, pattern, content=b"", key="k", headers={"content-type": kind})
+                answer = any_api.request(method, sample(pattern), content=b"", key="k",
+                                         headers={"content-type": kind})
                 assert_problem(answer, 400, "body-missing")
 
 

@@ -146,13 +146,14 @@ class Cluster:
     """Three masters with a third of the slots each."""
 
     def __init__(self, start):
-        self.nodes = [start("--cluster-enabled", "yes", "--cluster-node-timeout", 2000)
-                      for _ in range(3)]
+        buses = [free_port() for _ in range(3)]  # else 10000 above the other port, whoever has that
+        self.nodes = [start("--cluster-enabled", "yes", "--cluster-node-timeout", 2000,
+                            "--cluster-port", bus) for bus in buses]
         for i, node in enumerate(self.nodes):
             node.command("CLUSTER", "ADDSLOTSRANGE", 5462 * i, min(5462 * (i + 1), 16384) - 1)
             node.command("CLUSTER", "SET-CONFIG-EPOCH", i + 1)
         for node in self.nodes[1:]:
-            node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port)
+            node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, buses[0])
         eventually(lambda: all("cluster_state:ok" in n.command("CLUSTER", "INFO") and
                                len(n.command("CLUSTER", "SLOTS")) == 3 for n in self.nodes), 20,
                    what="the cluster is whole")
