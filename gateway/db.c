@@ -376,6 +376,13 @@ void tw_db_flush(struct tw_db *db)
     }
 }
 
+void tw_db_write_ended(struct tw_db_conn *conn)
+{
+    struct tw_db_lane *lane = &conn->db->lanes[conn->lane];
+    if (lane->queued > 0)
+        tw_lane_flush(lane, conn->read_at_us);
+}
+
 // ---- time ---------------------------------------------------------------------------------------
 
 // Late queries are answered now. The list is in order of arrival and so, nearly, of deadlines.

@@ -311,10 +311,12 @@ static bool take_sync_result(struct tw_db_conn *conn, const PGresult *pg_result)
     conn->uncommitted = NULL;
     conn->uncommitted_result = NULL;
     conn->in_flight--;
-    if (is_end)
+    if (is_end) {
+        tw_db_write_ended(conn);
         take_rows(batch, batch_result);
-    else
+    } else {
         (void)take_error(conn, batch, pg_result);
+    }
     PQclear(batch_result);
     return is_end;
 }
