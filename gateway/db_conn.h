@@ -153,8 +153,8 @@ void tw_db_lane_is_stale(struct tw_db_conn *conn, bool server_is_well);
 // What tw_conn_probe asked.
 void tw_db_probed(struct tw_db_conn *conn, bool in_recovery, int64_t position);
 
-// A write has ended and its answers are still to be written: what waits behind it goes out first, so
-// that PostgreSQL works while they are. The connection may break by that.
+// A write has ended and its answers are still to be written: what waits behind it goes out first,
+// so that PostgreSQL works while they are. The connection may break by that.
 void tw_db_write_ended(struct tw_db_conn *conn);
 
 // state became READY or stopped being READY.
