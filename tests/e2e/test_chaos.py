@@ -180,7 +180,7 @@ def test_a_read_is_cut_at_every_byte_of_its_answer(work_through):
     def step(lane, n):
         cut = lane.proxy.plan(Cut(answer=n))
         read(lane)
-        assert cut.done.is_set()
+        assert cut.done.wait(5)  # its thread may be behind the answer
 
     def todo(lane):
         read(lane)
