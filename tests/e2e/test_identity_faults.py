@@ -15,6 +15,7 @@ import time
 import pytest
 
 from kit.clients import Api, Connection, Load, assert_problem, at_once
+from kit.invariants import is_connected
 from kit.keyserver import Key, KeyServer, Realm
 from kit.processes import (SANITIZED, descriptors, eventually, is_alive, patient, resident_kib,
                            scaled)
@@ -38,6 +39,7 @@ def realm(server):
 @contextlib.contextmanager
 def unharmed(gateway):
     """The invariants at the top of FAULTS, but for what Gateway.stop() judges."""
+    eventually(lambda: is_connected(gateway), patient(5), what="all its database connections")
     workers = gateway.workers()
     open_before = {pid: descriptors(pid) for pid in workers.values()}
     assert len(workers) == 2

@@ -12,6 +12,7 @@ import uuid
 import pytest
 
 from kit.clients import LOST, Api, Connection, Load, at_once
+from kit.invariants import is_connected
 from kit.processes import (SANITIZED, descriptors, eventually, free_port, group_members, is_alive,
                            patient, resident_kib, scaled)
 from test_sales import lock_stock
@@ -274,6 +275,7 @@ def test_memory_and_descriptors_come_back(start, shop):
     gateway = start(workers=1, log={"access": False})
     product, token = shop.product(), shop.token()
     pid = gateway.workers()[0]
+    eventually(lambda: is_connected(gateway), patient(5), what="all its database connections")
 
     def crowd(n):
         connections = [Connection(gateway, token) for _ in range(n)]

@@ -12,6 +12,14 @@ MEMORY_FLOOR_KIB = 4096
 FDS_FLOOR = 2
 
 
+def is_connected(gateway, connections=16):
+    """All of db.max_connections are there. /readyz is 200 earlier: with the first one of each lane,
+    and the others come after it, each with two descriptors."""
+    return connections == sum(value for name, value in gateway.metrics().items()
+                              if name.startswith("tillway_db_connections{") or
+                              name == "tillway_cache_listening")
+
+
 class Invariants:
     """Made before the fault and before the clients whose connections it will not find again; hold()
     after the fault's end."""
@@ -49,9 +57,7 @@ class Invariants:
         assert not any(secret and secret in written for secret in self._secrets), "a password"
 
     def _is_connected(self):
-        return self._connections == sum(value for name, value in self._gateway.metrics().items()
-                                        if name.startswith("tillway_db_connections{") or
-                                        name == "tillway_cache_listening")
+        return is_connected(self._gateway, self._connections)
 
     def _fds_are_back(self):
         return all(abs(descriptors(pid) - n) <= max(FDS_FLOOR, n * 0.05)
