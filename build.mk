@@ -28,10 +28,10 @@ include $(BUILD)/h2o/flags.mk
 H2O_BUILT := $(BUILD)/h2o/flags.mk
 
 GENERATED := $(BUILD)/gen/statements.h $(BUILD)/gen/statements.c $(BUILD)/gen/migrations.c \
-    $(BUILD)/gen/fleet_script.c
+    $(BUILD)/gen/fleet_script.c $(BUILD)/gen/status_page.c
 SOURCES := $(wildcard gateway/*.c auth/*.c config/*.c handlers/*.c mint/*.c)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/obj/%.o) $(BUILD)/obj/gen/statements.o $(BUILD)/obj/gen/migrations.o \
-    $(BUILD)/obj/gen/fleet_script.o
+    $(BUILD)/obj/gen/fleet_script.o $(BUILD)/obj/gen/status_page.o
 LIBRARY_OBJECTS := $(filter-out $(BUILD)/obj/gateway/main.o,$(OBJECTS))
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 
@@ -59,6 +59,9 @@ $(BUILD)/gen/migrations.c: db/embed.awk $(wildcard db/migrations/*.sql)
 $(BUILD)/gen/fleet_script.c: db/embed.awk gateway/fleet.lua
 	@mkdir -p $(@D)
 	@awk -v mode=fleet-script-c -f $^ > $@.new && mv $@.new $@
+$(BUILD)/gen/status_page.c: $(wildcard gateway/status_page/*)
+	@mkdir -p $(@D)
+	@gateway/status_page/build.sh $@
 
 # The limit table swaps 16 bytes at once: x86-64 has to be told that it may, arm64 has not.
 ifneq ($(findstring x86_64,$(shell $(CC) -dumpmachine)),)

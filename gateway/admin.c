@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "gateway/json_out.h"
+#include "gateway/admin_pages.h"
 #include "gateway/listen.h"
 #include "gateway/log.h"
 
@@ -17,31 +17,35 @@
 #define BODY_MAX_BYTES    1024
 #define TIMEOUT_S         5
 
-struct tw_admin {
-    struct evhttp *http;
-    struct event *rest; // pending: the port accepts nothing until then
-    int fd;
-    bool is_bound; // evhttp closes fd
-    uint16_t port;
-    const struct tw_config *config;
-    struct tw_admin_source source;
-};
-
 // The one of this process: evhttp keeps its listener's argument for itself.
 static struct tw_admin *the_admin;
 
-static void send_body(struct evhttp_request *req, int code, const char *type, const char *body,
-                      size_t n)
+// Whoever embeds, guesses or frames it gets nothing: the pages are for this port alone.
+static bool add_common_headers(struct evkeyvalq *headers)
+{
+    static const struct {
+        const char *name, *value;
+    } common[] = {{"Cache-Control", "no-store"},
+                  {"X-Content-Type-Options", "nosniff"},
+                  {"X-Frame-Options", "DENY"},
+                  {"Cross-Origin-Resource-Policy", "same-origin"},
+                  {"Referrer-Policy", "no-referrer"}};
+    for (size_t i = 0; i < TW_COUNT(common); i++)
+        if (evhttp_add_header(headers, common[i].name, common[i].value) != 0)
+            return false;
+    return true;
+}
+
+void tw_admin_send(struct evhttp_request *req, int code, const char *type, struct tw_str body)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
     struct evbuffer *out = evbuffer_new();
     char length[24];
-    snprintf(length, sizeof(length), "%zu", n);
+    snprintf(length, sizeof(length), "%zu", body.n);
     bool head_only = evhttp_request_get_command(req) == EVHTTP_REQ_HEAD;
     if (!out || evhttp_add_header(headers, "Content-Type", type) != 0 ||
-        evhttp_add_header(headers, "Content-Length", length) != 0 ||
-        evhttp_add_header(headers, "Cache-Control", "no-store") != 0 ||
-        (!head_only && evbuffer_add(out, body, n) != 0))
+        evhttp_add_header(headers, "Content-Length", length) != 0 || !add_common_headers(headers) ||
+        (!head_only && evbuffer_add(out, body.p, body.n) != 0))
         evhttp_send_error(req, HTTP_INTERNAL, NULL);
     else
         evhttp_send_reply(req, code, NULL, out);
@@ -49,125 +53,59 @@ static void send_body(struct evhttp_request *req, int code, const char *type, co
         evbuffer_free(out);
 }
 
-static void send_problem(struct evhttp_request *req, enum tw_status status)
+struct tw_json tw_admin_open_problem(enum tw_status status, const char *detail)
 {
     const struct tw_status_info *info = tw_status_info(status);
-    char buffer[512];
-    struct tw_json json = tw_json_fixed(buffer, sizeof(buffer));
+    struct tw_json json = tw_json_heap();
     tw_json_object(&json);
     TW_JSON_STR(&json, "type", TW_STR("about:blank"));
     TW_JSON_STR(&json, "title", tw_str_of(info->title));
     TW_JSON_I64(&json, "status", info->http);
     TW_JSON_STR(&json, "code", tw_str_of(info->code));
-    tw_json_object_end(&json);
-    send_body(req, info->http, "application/problem+json", json.p, json.n);
+    if (detail) {
+        tw_json_key(&json, TW_STR("detail"));
+        tw_json_str_untrusted(&json, tw_str_of(detail));
+    }
+    return json;
 }
 
-// Sends what `print` writes.
-static void send_printed(struct evhttp_request *req, const char *type,
-                         void (*print)(const struct tw_admin *admin, FILE *out),
-                         const struct tw_admin *admin)
+void tw_admin_send_opened(struct evhttp_request *req, int code, const char *type,
+                          struct tw_json *json)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
-    if (out)
-        print(admin, out);
-    if (out && fclose(out) == 0)
-        send_body(req, HTTP_OK, type, text, n);
+    tw_json_object_end(json);
+    if (json->failed)
+        evhttp_send_error(req, HTTP_INTERNAL, NULL);
     else
-        send_problem(req, TW_INTERNAL);
-    free(text);
+        tw_admin_send(req, code, type, (struct tw_str){json->p, json->n});
+    free(json->p);
+    *json = tw_json_heap();
 }
 
-static void get_livez(struct evhttp_request *req, const struct tw_admin *admin)
+void tw_admin_send_problem(struct evhttp_request *req, enum tw_status status, const char *detail)
 {
-    (void)admin;
-    send_body(req, HTTP_OK, "text/plain; charset=utf-8", "ok\n", 3);
+    struct tw_json json = tw_admin_open_problem(status, detail);
+    tw_admin_send_opened(req, tw_status_info(status)->http, "application/problem+json", &json);
 }
 
-static void put_reasons(struct tw_json *json, unsigned reasons)
+static bool is_allowed(const struct tw_admin_page *page, enum evhttp_cmd_type method)
 {
-    static const struct {
-        unsigned bit;
-        const char *name;
-    } names[] = {{TW_UNREADY_DATABASE, "database"},
-                 {TW_UNREADY_KEYS, "keys"},
-                 {TW_UNREADY_WORKERS, "workers"}};
-    tw_json_key(json, TW_STR("reasons"));
-    tw_json_array(json);
-    for (size_t i = 0; i < TW_COUNT(names); i++)
-        if (reasons & names[i].bit)
-            tw_json_str(json, tw_str_of(names[i].name));
-    tw_json_array_end(json);
+    return method == page->method || (method == EVHTTP_REQ_HEAD && page->method == EVHTTP_REQ_GET);
 }
-
-static void get_readyz(struct evhttp_request *req, const struct tw_admin *admin)
-{
-    struct tw_readiness now = admin->source.readiness(admin->source.arg);
-    const char *status = now.draining ? "draining" : now.ready ? "ready" : "unready";
-    char buffer[512];
-    struct tw_json json = tw_json_fixed(buffer, sizeof(buffer));
-    tw_json_object(&json);
-    TW_JSON_STR(&json, "status", tw_str_of(status));
-    tw_json_key(&json, TW_STR("workers"));
-    tw_json_object(&json);
-    TW_JSON_I64(&json, "ready", now.n_ready);
-    TW_JSON_I64(&json, "expected", now.n_expected);
-    tw_json_object_end(&json);
-    put_reasons(&json, now.reasons);
-    tw_json_object_end(&json);
-    send_body(req, now.ready ? HTTP_OK : HTTP_SERVUNAVAIL, "application/json", json.p, json.n);
-}
-
-static void print_metrics(const struct tw_admin *admin, FILE *out)
-{
-    struct tw_metrics_view view = admin->source.metrics(admin->source.arg);
-    tw_metrics_text(&view, out);
-}
-
-static void get_metrics(struct evhttp_request *req, const struct tw_admin *admin)
-{
-    send_printed(req, TW_METRICS_CONTENT_TYPE, print_metrics, admin);
-}
-
-static void print_config(const struct tw_admin *admin, FILE *out)
-{
-    tw_config_print(admin->config, out);
-}
-
-static void get_config(struct evhttp_request *req, const struct tw_admin *admin)
-{
-    send_printed(req, "text/plain; charset=utf-8", print_config, admin); // YAML, to be looked at
-}
-
-static const struct {
-    const char *path;
-    void (*get)(struct evhttp_request *req, const struct tw_admin *admin);
-} pages[] = {
-    {"/livez", get_livez},
-    {"/readyz", get_readyz},
-    {"/metrics", get_metrics},
-    {"/config", get_config},
-};
 
 static void on_request(struct evhttp_request *req, void *arg)
 {
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
     const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
-    enum evhttp_cmd_type method = evhttp_request_get_command(req);
-    for (size_t i = 0; path && i < TW_COUNT(pages); i++) {
-        if (strcmp(path, pages[i].path) != 0)
-            continue;
-        if (method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD) {
-            pages[i].get(req, arg);
-            return;
-        }
-        (void)evhttp_add_header(evhttp_request_get_output_headers(req), "Allow", "GET, HEAD");
-        send_problem(req, TW_METHOD_NOT_ALLOWED);
-        return;
+    const struct tw_admin_page *page = path ? tw_admin_page(path) : NULL;
+    if (!page) {
+        tw_admin_send_problem(req, TW_NOT_FOUND, NULL);
+    } else if (is_allowed(page, evhttp_request_get_command(req))) {
+        page->answer(req, arg);
+    } else {
+        (void)evhttp_add_header(evhttp_request_get_output_headers(req), "Allow",
+                                page->method == EVHTTP_REQ_GET ? "GET, HEAD" : "POST");
+        tw_admin_send_problem(req, TW_METHOD_NOT_ALLOWED, NULL);
     }
-    send_problem(req, TW_NOT_FOUND);
 }
 
 static void on_rested(evutil_socket_t fd, short what, void *arg)

@@ -30,6 +30,7 @@ struct tw_household {
 };
 
 struct tw_generation {
+    uint64_t number; // 1, 2, … in this process
     struct tw_config *config;
     struct tw_shared *shared; // the household's pages, documents of its own
     unsigned n_workers, first_row;

@@ -1,9 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/json_out.h"
 
+#include <stdlib.h>
+
 struct tw_json tw_json_fixed(char *buffer, size_t cap)
 {
     return (struct tw_json){.p = buffer, .cap = cap};
+}
+
+static bool grow_on_heap(struct tw_json *json, size_t cap)
+{
+    size_t next = json->cap * 2 > cap ? json->cap * 2 : cap + 1024;
+    char *p = realloc(json->p, next);
+    if (!p)
+        return false;
+    json->p = p;
+    json->cap = next;
+    return true;
+}
+
+struct tw_json tw_json_heap(void)
+{
+    return (struct tw_json){.grow = grow_on_heap};
 }
 
 static bool reserve(struct tw_json *json, size_t more)

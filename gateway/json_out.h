@@ -23,6 +23,10 @@ struct tw_json {
 // A buffer that belongs to the caller and never grows.
 struct tw_json tw_json_fixed(char *buffer, size_t cap);
 
+// A buffer of malloc(3)'s, empty, which grows; the caller frees `p` at the end, also when it
+// failed.
+struct tw_json tw_json_heap(void);
+
 void tw_json_object(struct tw_json *json);
 void tw_json_object_end(struct tw_json *json);
 void tw_json_array(struct tw_json *json);

@@ -30,7 +30,6 @@
 #include <unistd.h>
 
 #include "gateway/admin.h"
-#include "gateway/jwks_fetch.h"
 #include "gateway/log.h"
 #include "gateway/notify.h"
 #include "gateway/supervise.h"
@@ -53,7 +52,7 @@ struct tw_worker_page *tw_master_page(const struct tw_master *master)
     return tw_shared_worker(master->household.pages, 0);
 }
 
-// ---- what the admin port asks for ---------------------------------------------------------------
+// ---- what is told -------------------------------------------------------------------------------
 
 unsigned tw_master_alive(const struct tw_master *master)
 {
@@ -64,56 +63,21 @@ unsigned tw_master_alive(const struct tw_master *master)
     return n;
 }
 
-static struct tw_readiness readiness(void *arg)
-{
-    const struct tw_master *master = arg;
-    return tw_readiness_of(tw_supervise_lives(master->current->supervisor),
-                           master->current->n_workers, master->stage != TW_STAGE_RUNNING,
-                           tw_now_us());
-}
-
-static struct tw_metrics_view metrics(void *arg)
-{
-    const struct tw_master *master = arg;
-    struct tw_metrics_view view = {
-        .shared = master->household.pages,
-        .n_pages = master->n_pages,
-        .routes = master->household.routes,
-        .n_workers_alive = tw_master_alive(master),
-        .worker_restarts = master->restarts + tw_supervise_restarts(master->current->supervisor) +
-                           (master->leaving ? tw_supervise_restarts(master->leaving->supervisor)
-                                            : 0),
-        .start_unix_ms = master->start_unix_ms,
-        .now_us = tw_now_us(),
-        .limits = master->household.limits,
-    };
-    view.jwks = tw_jwks_fetch_stats(master->current->jwks, &view.n_jwks);
-    view.certificates = tw_tls_files_stats(master->current->tls_files, &view.n_certificates);
-    return view;
-}
-
 static void log_readiness(struct tw_master *master)
 {
     if (!master->current || master->handed_over)
         return;
-    struct tw_readiness now = readiness(master);
+    struct tw_readiness now = tw_master_readiness(master);
     if (now.ready == master->was_ready)
         return;
     master->was_ready = now.ready;
+    master->ready_changed_unix_ms = tw_unix_ms();
     tw_log(now.ready || now.draining ? TW_LEVEL_INFO : TW_LEVEL_WARN,
            now.ready ? "ready" : "unready", "%u of %u workers are ready%s%s%s%s", now.n_ready,
            now.n_expected, now.draining ? "; draining" : "",
            now.reasons & TW_UNREADY_DATABASE ? "; the database is missing" : "",
            now.reasons & TW_UNREADY_KEYS ? "; keys are missing" : "",
            now.reasons & TW_UNREADY_WORKERS ? "; workers are missing" : "");
-}
-
-bool tw_master_start_admin(struct tw_master *master, int fd)
-{
-    const struct tw_admin_source source = {readiness, metrics, master};
-    master->admin = tw_admin_start(master->household.base, fd, master->current->config, &source,
-                                   master->error, sizeof(master->error));
-    return master->admin != NULL;
 }
 
 // One line that people read and tests parse: URLs in the order of `listen`, then the admin port.
@@ -217,6 +181,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             tw_tls_files_tick(all[i]->tls_files);
         }
     log_readiness(master);
+    tw_master_take_sample(master);
     tw_notify_alive(tw_now_us());
     if (tw_log_pending())
         tw_log_flush();
@@ -395,6 +360,7 @@ static void dispose(struct tw_master *master)
     if (master->household.base)
         event_base_free(master->household.base);
     tw_listen_close(&master->inherited.sockets);
+    tw_status_history_free(master->history);
     tw_shared_free(master->household.pages);
     event_set_log_callback(NULL);
     tw_log_flush();
@@ -403,6 +369,7 @@ static void dispose(struct tw_master *master)
 int tw_master_run(const struct tw_master_setup *setup, struct tw_config *config)
 {
     struct tw_master master = {.setup = setup, .heir.fd = -1, .start_unix_ms = tw_unix_ms()};
+    master.ready_changed_unix_ms = master.start_unix_ms;
     (void)signal(SIGPIPE, SIG_IGN);
     (void)tw_upgrade_inherit(&master.inherited);
     tw_log_open("master", -1, tw_generation_log_level(config));

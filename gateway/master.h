@@ -2,12 +2,14 @@
 // master: what the files of the master share. Private to master*.c.
 //
 // master.c starts, stops and runs the loop; master_change.c puts one generation, or one binary, in
-// the place of another. Entry point: tw_master_run in heritage.h.
+// the place of another; master_view.c tells the admin port what there is. Entry point:
+// tw_master_run in heritage.h.
 
 #ifndef TW_MASTER_H
 #define TW_MASTER_H
 
 #include "gateway/generation.h"
+#include "gateway/status_json.h"
 #include "gateway/upgrade.h"
 
 struct event;
@@ -45,6 +47,7 @@ struct tw_master {
     struct tw_heir heir;
     struct tw_inheritance inherited; // control_fd -1: nothing, or done with it
     unsigned n_pages;                // that were ever in use
+    uint64_t n_generations;          // that were ever begun
     uint64_t restarts;               // of generations that have gone
     struct tw_admin *admin;
     struct event *signals[TW_MASTER_SIGNALS];
@@ -55,6 +58,10 @@ struct tw_master {
     bool done; // leave the loop
     int64_t start_unix_ms;
     bool was_ready; // what the log said last
+    int64_t ready_changed_unix_ms;
+    struct tw_outcome reload, upgrade; // the last ones
+    char restart_keys[256];            // that the last reload could not change
+    struct tw_status_history *history; // NULL until the admin port is open
     char error[1024];
 };
 
@@ -66,14 +73,25 @@ struct tw_worker_page *tw_master_page(const struct tw_master *master);
 // Workers of all generations that live.
 unsigned tw_master_alive(const struct tw_master *master);
 
-// Serves the admin port on this listening socket. False with master->error.
-TW_MUST_USE bool tw_master_start_admin(struct tw_master *master, int fd);
-
 // Logs where it listens.
 void tw_master_log_listening(const struct tw_master *master);
 
 // Lets all workers finish, and the loop end.
 void tw_master_drain(struct tw_master *master, uint32_t linger_ms);
+
+// ---- master_view.c ------------------------------------------------------------------------------
+
+// Of the generation in force.
+struct tw_readiness tw_master_readiness(const struct tw_master *master);
+
+// Serves the admin port on this listening socket. False with master->error.
+TW_MUST_USE bool tw_master_start_admin(struct tw_master *master, int fd);
+
+// For the status page's history, when it is time.
+void tw_master_take_sample(struct tw_master *master);
+
+// How a reload or an upgrade went; `why` NULL: it is done.
+void tw_master_note(struct tw_outcome *outcome, const char *why);
 
 // ---- master_change.c ----------------------------------------------------------------------------
 

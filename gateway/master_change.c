@@ -52,6 +52,7 @@ bool tw_change_begin(struct tw_master *master, struct tw_config *config)
                                                    sizeof(master->error));
     if (!next)
         return false;
+    next->number = ++master->n_generations;
     unsigned end = tw_generation_end_row(next);
     master->n_pages = end > master->n_pages ? end : master->n_pages;
     tw_count_table_use(master->household.peer_counts, master->n_pages);
@@ -68,8 +69,8 @@ bool tw_change_begin(struct tw_master *master, struct tw_config *config)
     return true;
 }
 
-// Everything stays as it was.
-static void reload_failed(struct tw_master *master, const char *why)
+// Everything stays as it was. `why` may have several lines, of which the log gets the first.
+static void reload_failed(struct tw_master *master, enum tw_status status, const char *why)
 {
     const char *more = strchr(why, '\n');
     int n = more ? (int)(more - why) : (int)strlen(why);
@@ -77,6 +78,8 @@ static void reload_failed(struct tw_master *master, const char *why)
     tw_log(TW_LEVEL_ERROR, "reload_failed", "%.*s%s; the configuration stays as it was", n, why,
            more ? " (and more: tillway -t tells)" : "");
     tw_notify("READY=1\nSTATUS=The last reload has failed: see the log");
+    tw_master_note(&master->reload, why);
+    tw_admin_reload_over(master->admin, status, why);
 }
 
 // `next` is killed; without a `current` this process has no purpose.
@@ -88,7 +91,7 @@ static void give_up_next(struct tw_master *master, const char *why)
     master->next = NULL;
     master->leaving_until_us = UINT64_MAX;
     if (master->current) {
-        reload_failed(master, why);
+        reload_failed(master, TW_RELOAD_FAILED, why);
         return;
     }
     snprintf(master->error, sizeof(master->error), "%s", why);
@@ -136,6 +139,8 @@ static void finish_reload(struct tw_master *master)
            master->current->n_workers, tw_supervise_alive(master->leaving->supervisor));
     tw_master_log_listening(master);
     tw_notify("READY=1\nSTATUS=Serving");
+    tw_master_note(&master->reload, NULL);
+    tw_admin_reload_over(master->admin, TW_OK, NULL);
 }
 
 // This process is the heir, and its workers accept.
@@ -155,6 +160,7 @@ static void finish_inheriting(struct tw_master *master)
     tw_listen_close(&master->inherited.sockets);
     tw_log(TW_LEVEL_INFO, "taken_over", "pid %d has taken over", (int)getpid());
     tw_notify("READY=1\nSTATUS=Serving");
+    tw_master_note(&master->upgrade, NULL);
 }
 
 static void look_at_next(struct tw_master *master)
@@ -195,26 +201,27 @@ static void look_at_leaving(struct tw_master *master)
 
 static void begin_reload(struct tw_master *master)
 {
-    char keys[256];
+    char *keys = master->restart_keys;
     const struct tw_config *before = master->current->config;
     master->reload_wanted = false;
+    tw_admin_reload_begun(master->admin);
     tw_notify("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading", tw_now_us());
     struct tw_config *config = master->setup->load(master->setup->arg, master->error,
                                                    sizeof(master->error));
     if (!config) {
-        reload_failed(master, master->error);
+        reload_failed(master, TW_CONFIG_INVALID, master->error);
         return;
     }
-    if (tw_config_restart_keys(before, config, keys, sizeof(keys)) > 0)
+    if (tw_config_restart_keys(before, config, keys, sizeof(master->restart_keys)) > 0)
         tw_log(TW_LEVEL_WARN, "restart_needed", "a restart is needed to change %s", keys);
     if (!tw_config_keep_restart_values(config, before)) {
         tw_config_free(config);
-        reload_failed(master, "out of memory");
+        reload_failed(master, TW_RELOAD_FAILED, "out of memory");
         return;
     }
     master->need = tw_supervise_any_has(master->current->supervisor) & ~TW_READY_SERVING;
     if (!tw_change_begin(master, config))
-        reload_failed(master, master->error);
+        reload_failed(master, TW_RELOAD_FAILED, master->error);
 }
 
 // ---- one binary after another -----------------------------------------------------
@@ -245,6 +252,7 @@ static void upgrade_failed(struct tw_master *master, const char *why)
     tw_metric_add(tw_master_page(master), TW_METRIC_UPGRADES_FAILED, 1);
     tw_log(TW_LEVEL_ERROR, "upgrade_failed", "%s; this one goes on", why);
     tw_notify("READY=1\nSTATUS=The last upgrade has failed: see the log");
+    tw_master_note(&master->upgrade, why);
     tw_change_forget_heir(master);
 }
 
@@ -280,6 +288,7 @@ static void begin_upgrade(struct tw_master *master)
 {
     char why[128];
     master->upgrade_wanted = false;
+    tw_admin_reload_refused(master->admin, "an upgrade comes first");
     if (getpid() == 1) {
         upgrade_failed(master, "process 1 cannot be replaced: replace the container");
         return;
@@ -360,6 +369,8 @@ void tw_change_step(struct tw_master *master)
 
 void tw_change_end(struct tw_master *master)
 {
+    tw_admin_reload_over(master->admin, TW_CHANGE_IN_PROGRESS, "it is stopping");
+    tw_admin_reload_refused(master->admin, "it is stopping");
     if (master->heir.pid)
         (void)kill(master->heir.pid, SIGKILL);
     tw_change_forget_heir(master);

@@ -26,6 +26,7 @@
     XX(TOKEN_EXPIRED, "token-expired", 401, "Token has expired", INFO)                            \
     XX(FORBIDDEN, "forbidden", 403, "Not allowed for this principal", INFO)                       \
     XX(INSUFFICIENT_SCOPE, "insufficient-scope", 403, "Token lacks a scope", INFO)                \
+    XX(CROSS_SITE, "cross-site", 403, "Not for browsers", INFO)                                   \
     XX(NOT_FOUND, "not-found", 404, "Not found", INFO)                                            \
     XX(METHOD_NOT_ALLOWED, "method-not-allowed", 405, "Method not allowed", INFO)                 \
     XX(NOT_ACCEPTABLE, "not-acceptable", 406, "No acceptable form of the answer", INFO)           \
@@ -33,6 +34,8 @@
     XX(ALREADY_EXISTS, "already-exists", 409, "Already exists", INFO)                             \
     XX(INSUFFICIENT_STOCK, "insufficient-stock", 409, "Not enough stock", INFO)                   \
     XX(ORDER_NOT_OPEN, "order-not-open", 409, "Order is not open any more", INFO)                 \
+    XX(CHANGE_IN_PROGRESS, "change-in-progress", 409, "Something else comes first", INFO)         \
+    XX(RELOAD_FAILED, "reload-failed", 409, "New workers could not take over", ERROR)             \
     XX(PRECONDITION_FAILED, "precondition-failed", 412, "Not in the state expected", INFO)        \
     XX(TRANSACTION_VOIDED, "transaction-voided", 409, "Sale was voided", INFO)                    \
     XX(TRANSACTION_REFUNDED, "transaction-refunded", 409, "Sale was refunded", INFO)              \
@@ -43,6 +46,7 @@
     XX(UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", 415, "Unsupported media type", INFO)     \
     XX(EXPECTATION_FAILED, "expectation-failed", 417, "Expectation failed", INFO)                 \
     XX(VALIDATION_FAILED, "validation-failed", 422, "Validation failed", INFO)                    \
+    XX(CONFIG_INVALID, "config-invalid", 422, "Configuration is not valid", ERROR)                \
     XX(UNKNOWN_PRODUCT, "unknown-product", 422, "Unknown product", INFO)                          \
     XX(UNKNOWN_STORE, "unknown-store", 422, "Unknown store", INFO)                                \
     XX(UNKNOWN_CUSTOMER, "unknown-customer", 422, "Unknown customer", INFO)                       \

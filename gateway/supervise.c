@@ -25,9 +25,10 @@ struct slot {
     pid_t pid;  // 0: nobody lives here
     int ipc_fd; // -1 with nobody
     struct event *ipc_event;
-    uint64_t aborted_us; // when the watchdog sent SIGABRT; 0: not
-    bool waits;          // it has not been told to accept
-    bool drain_owed;     // the drain message is still to be sent
+    uint64_t aborted_us;      // when the watchdog sent SIGABRT; 0: not
+    bool waits;               // it has not been told to accept
+    bool drain_owed;          // the drain message is still to be sent
+    uint64_t requests_before; // of its predecessors in this row
 };
 
 struct tw_supervisor {
@@ -51,6 +52,21 @@ struct tw_supervisor {
 static struct tw_worker_page *page_of(const struct tw_supervisor *supervisor, unsigned index)
 {
     return tw_shared_worker(supervisor->setup.shared, supervisor->setup.first_row + index);
+}
+
+// Requests that ended, whatever became of them.
+static uint64_t count_requests(const struct tw_worker_page *page)
+{
+    uint64_t sum = 0;
+    for (size_t row = 0; row < TW_STATS_ROUTES_MAX; row++)
+        for (size_t i = 0; i < TW_COUNT(page->routes[row].by_class); i++)
+            sum += atomic_load_explicit(&page->routes[row].by_class[i], memory_order_relaxed);
+    return sum;
+}
+
+static int64_t gauge(const struct tw_worker_page *page, enum tw_metric metric)
+{
+    return (int64_t)atomic_load_explicit(&page->metrics[metric], memory_order_relaxed);
 }
 
 // Forgets what the worker said of its present; counters go on where they stopped.
@@ -163,6 +179,7 @@ static bool spawn(struct slot *slot)
     int ipc[2];
     if (!tw_ipc_pair(ipc))
         return false;
+    slot->requests_before = count_requests(page_of(supervisor, slot->index));
     slot->ipc_fd = ipc[0];
     slot->ipc_event = event_new(supervisor->setup.base, ipc[0], EV_READ | EV_PERSIST, on_ipc, slot);
     pid_t pid = slot->ipc_event && event_add(slot->ipc_event, NULL) == 0 ? fork_worker(slot, ipc[1])
@@ -449,4 +466,24 @@ uint32_t tw_supervise_any_has(struct tw_supervisor *supervisor)
     for (unsigned i = 0; i < supervisor->setup.n_workers; i++)
         bits |= lives[i].alive ? lives[i].ready : 0;
     return bits;
+}
+
+bool tw_supervise_see(struct tw_supervisor *supervisor, unsigned index, struct tw_worker_seen *out)
+{
+    const struct slot *slot = &supervisor->slots[index];
+    const struct tw_worker_page *page = page_of(supervisor, index);
+    if (slot->pid == 0)
+        return false;
+    look_at(supervisor, index);
+    *out = (struct tw_worker_seen){
+        .pid = slot->pid,
+        .life = supervisor->lives[index],
+        .waits = slot->waits,
+        .leaves = supervisor->draining,
+        .is_stuck = slot->aborted_us != 0,
+        .requests = count_requests(page) - slot->requests_before,
+        .in_flight = gauge(page, TW_METRIC_REQUESTS_IN_FLIGHT),
+        .connections = gauge(page, TW_METRIC_CONNECTIONS_OPEN),
+    };
+    return true;
 }

@@ -30,6 +30,17 @@
 struct event_base;
 struct tw_supervisor;
 
+// A worker that lives, for those who look.
+struct tw_worker_seen {
+    pid_t pid;
+    struct tw_worker_life life;
+    bool waits;    // it has not been told to accept
+    bool leaves;   // it has been told to drain
+    bool is_stuck; // the watchdog has aborted it
+    uint64_t requests;
+    int64_t in_flight, connections;
+};
+
 struct tw_supervisor_setup {
     struct event_base *base;
     const struct tw_config *config;
@@ -80,6 +91,9 @@ unsigned tw_supervise_kill(struct tw_supervisor *supervisor);
 
 unsigned tw_supervise_alive(const struct tw_supervisor *supervisor);
 uint64_t tw_supervise_restarts(const struct tw_supervisor *supervisor);
+
+// False when nobody lives in this slot.
+bool tw_supervise_see(struct tw_supervisor *supervisor, unsigned index, struct tw_worker_seen *out);
 
 // One entry per worker slot, for tw_readiness_of(); valid until the next call.
 const struct tw_worker_life *tw_supervise_lives(struct tw_supervisor *supervisor);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// admin_pages: what the files of the admin port share. Private to admin*.c.
+
+#ifndef TW_ADMIN_PAGES_H
+#define TW_ADMIN_PAGES_H
+
+#include <event2/http.h>
+
+#include "gateway/admin.h"
+
+#define TW_ADMIN_WAITERS_MAX 8
+
+// A POST /reload whose answer is still to come.
+struct tw_admin_waiter {
+    struct evhttp_request *req;
+    bool begun; // the reload that it waits for has
+};
+
+struct tw_admin {
+    struct evhttp *http;
+    struct event *rest; // pending: the port accepts nothing until then
+    int fd;
+    bool is_bound; // evhttp closes fd
+    uint16_t port;
+    const struct tw_config *config;
+    struct tw_admin_source source;
+    struct tw_admin_waiter waiters[TW_ADMIN_WAITERS_MAX];
+    size_t n_waiters;
+};
+
+// One line per path.
+struct tw_admin_page {
+    const char *path;
+    enum evhttp_cmd_type method; // EVHTTP_REQ_GET (and HEAD), or EVHTTP_REQ_POST
+    void (*answer)(struct evhttp_request *req, struct tw_admin *admin);
+};
+
+// NULL when there is no such path.
+const struct tw_admin_page *tw_admin_page(const char *path);
+
+// ---- admin.c: answers, each to be sent once -----------------------------------------------------
+
+void tw_admin_send(struct evhttp_request *req, int code, const char *type, struct tw_str body);
+
+// As problem+json; `detail` may be NULL.
+void tw_admin_send_problem(struct evhttp_request *req, enum tw_status status, const char *detail);
+
+// An object that is open, to which members may be added, and which tw_admin_send_opened() closes.
+struct tw_json tw_admin_open_problem(enum tw_status status, const char *detail);
+
+// Closes the object, sends and frees it.
+void tw_admin_send_opened(struct evhttp_request *req, int code, const char *type,
+                          struct tw_json *json);
+
+// ---- admin_reload.c -----------------------------------------------------------------------------
+
+void tw_admin_post_reload(struct evhttp_request *req, struct tw_admin *admin);
+
+#endif

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "gateway/status_history.h"
+
+#include <stdlib.h>
+
+#define EARLY_MS 200 // a tick that comes so much before the time is as good
+
+// All pages together, since ever.
+struct totals {
+    uint64_t metrics[TW_METRIC_COUNT];
+    uint64_t queue_waits[TW_LANE_COUNT][TW_LATENCY_BUCKETS];
+    struct {
+        uint64_t by_class[6];
+        uint64_t buckets[TW_LATENCY_BUCKETS];
+    } routes[TW_STATS_ROUTES_MAX];
+};
+
+struct tw_status_history {
+    size_t n_routes; // rows
+    uint64_t newest;
+    uint64_t taken_us;
+    struct totals totals[2]; // of the last sample, and of the one that is being taken
+    unsigned now;            // which is the last one's
+    struct tw_status_route *routes;
+    struct tw_status_sample samples[TW_STATUS_SAMPLES];
+};
+
+bool tw_status_is_counter(enum tw_metric metric)
+{
+    enum { COUNTER, GAUGE };
+    static const int kinds[TW_METRIC_COUNT] = {
+#define METRIC(name, kind, prometheus_name, labels, help) [TW_METRIC_##name] = kind,
+#include "gateway/metrics.def"
+#undef METRIC
+    };
+    return kinds[metric] == COUNTER;
+}
+
+static void add_cells(uint64_t *sums, const _Atomic uint64_t *cells, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        sums[i] += atomic_load_explicit(&cells[i], memory_order_relaxed);
+}
+
+static void add_page(struct totals *totals, const struct tw_worker_page *page, size_t n_routes)
+{
+    add_cells(totals->metrics, page->metrics, TW_METRIC_COUNT);
+    for (size_t lane = 0; lane < TW_LANE_COUNT; lane++)
+        add_cells(totals->queue_waits[lane], page->queue_waits[lane].buckets, TW_LATENCY_BUCKETS);
+    for (size_t row = 0; row < n_routes; row++) {
+        add_cells(totals->routes[row].by_class, page->routes[row].by_class, 6);
+        add_cells(totals->routes[row].buckets, page->routes[row].latency.buckets,
+                  TW_LATENCY_BUCKETS);
+    }
+}
+
+static void sum_pages(struct totals *totals, const struct tw_metrics_view *view, size_t n_routes)
+{
+    memset(totals, 0, sizeof(*totals));
+    for (unsigned i = 0; i < view->n_pages; i++)
+        add_page(totals, tw_shared_worker(view->shared, i), n_routes);
+}
+
+static void subtract(uint32_t *out, const uint64_t *now, const uint64_t *before, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = (uint32_t)(now[i] - before[i]);
+}
+
+static void fill(struct tw_status_sample *sample, const struct totals *now,
+                 const struct totals *before, size_t n_routes)
+{
+    for (unsigned i = 0; i < TW_METRIC_COUNT; i++)
+        sample->metrics[i] = (int64_t)(now->metrics[i] - (tw_status_is_counter((enum tw_metric)i)
+                                                              ? before->metrics[i]
+                                                              : 0));
+    for (size_t lane = 0; lane < TW_LANE_COUNT; lane++)
+        subtract(sample->queue_waits[lane], now->queue_waits[lane], before->queue_waits[lane],
+                 TW_LATENCY_BUCKETS);
+    for (size_t row = 0; row < n_routes; row++) {
+        subtract(sample->routes[row].by_class, now->routes[row].by_class,
+                 before->routes[row].by_class, 6);
+        subtract(sample->routes[row].buckets, now->routes[row].buckets, before->routes[row].buckets,
+                 TW_LATENCY_BUCKETS);
+    }
+}
+
+struct tw_status_history *tw_status_history_new(const struct tw_metrics_view *view)
+{
+    struct tw_status_history *history = calloc(1, sizeof(*history));
+    if (!history)
+        return NULL;
+    history->n_routes = view->routes->n + 1;
+    history->routes = calloc(TW_STATUS_SAMPLES * history->n_routes, sizeof(history->routes[0]));
+    if (!history->routes) {
+        free(history);
+        return NULL;
+    }
+    for (size_t i = 0; i < TW_STATUS_SAMPLES; i++)
+        history->samples[i].routes = &history->routes[i * history->n_routes];
+    sum_pages(&history->totals[0], view, history->n_routes);
+    history->taken_us = view->now_us;
+    return history;
+}
+
+void tw_status_history_tick(struct tw_status_history *history, const struct tw_metrics_view *view,
+                            int64_t unix_ms)
+{
+    uint64_t span_ms = (view->now_us - history->taken_us) / 1000;
+    if (span_ms + EARLY_MS < TW_STATUS_SAMPLE_MS)
+        return;
+    unsigned before = history->now, now = 1 - before;
+    sum_pages(&history->totals[now], view, history->n_routes);
+    struct tw_status_sample *sample = &history->samples[++history->newest % TW_STATUS_SAMPLES];
+    sample->number = history->newest;
+    sample->at_unix_ms = unix_ms;
+    sample->span_ms = (uint32_t)span_ms;
+    fill(sample, &history->totals[now], &history->totals[before], history->n_routes);
+    history->now = now;
+    history->taken_us = view->now_us;
+}
+
+uint64_t tw_status_history_newest(const struct tw_status_history *history)
+{
+    return history->newest;
+}
+
+const struct tw_status_sample *tw_status_history_sample(const struct tw_status_history *history,
+                                                        uint64_t number)
+{
+    const struct tw_status_sample *sample = &history->samples[number % TW_STATUS_SAMPLES];
+    return number > 0 && sample->number == number ? sample : NULL;
+}
+
+void tw_status_history_free(struct tw_status_history *history)
+{
+    if (history)
+        free(history->routes);
+    free(history);
+}
