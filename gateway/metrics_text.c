@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/metrics_text.h"
 
-#include "gateway/version.h"
 #include <inttypes.h>
+#include <stdlib.h>
+
+#include "gateway/sales_stats.h"
+#include "gateway/version.h"
 
 enum kind { COUNTER, GAUGE };
 
@@ -284,9 +287,66 @@ static void put_limits(const struct tw_metrics_view *view, FILE *out)
     fprintf(out, "%s %zu\n", bytes, tw_limit_table_bytes(view->limits));
 }
 
+// ---- the business -------------------------------------------------------------------------------
+
+// A value of a label: what was named by data may hold anything.
+static void put_label(FILE *out, const char *name, const char *value)
+{
+    fprintf(out, "%s=\"", name);
+    for (; *value; value++) {
+        if (*value == '\\' || *value == '"')
+            (void)fputc('\\', out);
+        if (*value == '\n')
+            fprintf(out, "\\n");
+        else
+            (void)fputc(*value, out);
+    }
+    (void)fputc('"', out);
+}
+
+static void put_sum(FILE *out, const char *name, const struct tw_sales_sum *sum, uint64_t value)
+{
+    fprintf(out, "%s{", name);
+    put_label(out, "store", sum->store);
+    put_label(out, ",currency", sum->currency);
+    put_label(out, ",payment_method", sum->payment_method);
+    fprintf(out, "} %" PRIu64 "\n", value);
+}
+
+// What was sold somewhere in some way: then also refunds and voids of it are there, at 0.
+static void put_sales(const struct tw_metrics_view *view, FILE *out)
+{
+    static const struct {
+        const char *name, *help;
+        enum tw_sales_kind kind;
+        bool is_money;
+    } rows[] = {
+        {"tillway_sales_total", "Sales recorded.", TW_SALES_SALE, false},
+        {"tillway_revenue_minor_total",
+         "Totals of recorded sales, taxes included, in minor units of the currency.", TW_SALES_SALE,
+         true},
+        {"tillway_refunds_total", "Refunds recorded, whole or in part.", TW_SALES_REFUND, false},
+        {"tillway_refunded_minor_total", "Money refunded, in minor units of the currency.",
+         TW_SALES_REFUND, true},
+        {"tillway_voids_total", "Sales voided.", TW_SALES_VOID, false},
+        {"tillway_voided_minor_total", "Totals of voided sales, in minor units of the currency.",
+         TW_SALES_VOID, true},
+    };
+    size_t n;
+    struct tw_sales_sum *sums = tw_sales_sums(tw_shared_sales(view->shared), view->n_pages, &n);
+    for (size_t i = 0; i < TW_COUNT(rows); i++) {
+        head(out, rows[i].name, "counter", rows[i].help);
+        for (size_t j = 0; j < n; j++)
+            put_sum(out, rows[i].name, &sums[j],
+                    rows[i].is_money ? sums[j].total_minor[rows[i].kind] : sums[j].n[rows[i].kind]);
+    }
+    free(sums);
+}
+
 void tw_metrics_text(const struct tw_metrics_view *view, FILE *out)
 {
     put_process(view, out);
+    put_sales(view, out);
     put_scalars(view, out);
     put_jwks(view, out);
     put_certificates(view, out);

@@ -10,6 +10,7 @@
 #include "gateway/cors.h"
 #include "gateway/log.h"
 #include "gateway/reply.h"
+#include "gateway/sales_stats.h"
 #include "gateway/worker.h"
 
 struct handler {
@@ -32,6 +33,12 @@ struct tw_str tw_req_header(const struct tw_req *req, struct tw_str name)
     const h2o_headers_t *headers = &req->h2o->headers;
     ssize_t at = h2o_find_header_by_str(headers, name.p, name.n, -1);
     return at < 0 ? (struct tw_str){NULL, 0} : str_of(headers->entries[at].value);
+}
+
+void tw_req_sold(struct tw_req *req, const struct tw_sales_event *event)
+{
+    const struct tw_heritage *heritage = req->worker->heritage;
+    tw_sales_add(tw_shared_sales(heritage->shared), heritage->row, event);
 }
 
 struct tw_str tw_req_store_scope(const struct tw_req *req)

@@ -94,4 +94,8 @@ TW_MUST_USE struct tw_verdict tw_await_db_judged(struct tw_req *req, enum tw_stm
 // The store that limits what this principal sees: p is NULL for an admin, who sees every store.
 struct tw_str tw_req_store_scope(const struct tw_req *req);
 
+// A sale, refund or void was recorded for this request: for the metrics of the business.
+struct tw_sales_event;
+void tw_req_sold(struct tw_req *req, const struct tw_sales_event *event);
+
 #endif

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "gateway/db_shared.h"
+#include "gateway/sales_stats.h"
 
 // Two copies in turn: the generation's lowest bit names the current one, the master writes the
 // other. Memory that was never written costs nothing.
@@ -22,6 +23,7 @@ struct tw_shared {
     size_t n_slots;
     struct slot *slots;
     struct tw_db_shared *db;
+    struct tw_sales_stats *sales;
 };
 
 static void *map_shared(size_t size)
@@ -31,29 +33,35 @@ static void *map_shared(size_t size)
     return p == MAP_FAILED ? NULL : p;
 }
 
-static struct tw_shared *with_slots(struct tw_worker_page *pages, struct tw_db_shared *db,
-                                    size_t n_slots)
+// Takes what `before` shares with all others.
+static struct tw_shared *with_slots(const struct tw_shared *before, size_t n_slots)
 {
     struct tw_shared *shared = malloc(sizeof(*shared));
     struct slot *slots = map_shared(n_slots * sizeof(slots[0]));
-    if (!shared || !slots || !pages || !db) {
+    if (!shared || !slots || !before->pages || !before->db || !before->sales) {
         free(shared);
         return NULL;
     }
     (void)madvise(slots, n_slots * sizeof(slots[0]), MADV_DONTDUMP);
-    *shared = (struct tw_shared){.pages = pages, .n_slots = n_slots, .slots = slots, .db = db};
+    *shared = *before;
+    shared->n_slots = n_slots;
+    shared->slots = slots;
     return shared;
 }
 
 struct tw_shared *tw_shared_new(unsigned n_pages, size_t n_slots)
 {
-    return with_slots(map_shared(n_pages * sizeof(struct tw_worker_page)),
-                      map_shared(sizeof(struct tw_db_shared)), n_slots);
+    const struct tw_shared base = {
+        .pages = map_shared(n_pages * sizeof(struct tw_worker_page)),
+        .db = map_shared(sizeof(struct tw_db_shared)),
+        .sales = tw_sales_stats_new(n_pages),
+    };
+    return with_slots(&base, n_slots);
 }
 
 struct tw_shared *tw_shared_next(const struct tw_shared *before, size_t n_slots)
 {
-    return with_slots(before->pages, before->db, n_slots);
+    return with_slots(before, n_slots);
 }
 
 void tw_shared_free(struct tw_shared *shared)
@@ -66,6 +74,11 @@ void tw_shared_free(struct tw_shared *shared)
 struct tw_db_shared *tw_shared_db(struct tw_shared *shared)
 {
     return shared->db;
+}
+
+struct tw_sales_stats *tw_shared_sales(const struct tw_shared *shared)
+{
+    return shared->sales;
 }
 
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index)

@@ -54,7 +54,7 @@ struct tw_shared;
 // Zeroed; NULL when memory is refused. Pages are never freed: they live as long as the processes.
 struct tw_shared *tw_shared_new(unsigned n_pages, size_t n_slots);
 
-// The same pages and the same words about the database, with slots of its own, which are empty: for
+// The same pages, sales and words about the database, with slots of its own, which are empty: for
 // another configuration. NULL when memory is refused.
 TW_MUST_USE struct tw_shared *tw_shared_next(const struct tw_shared *before, size_t n_slots);
 
@@ -64,6 +64,10 @@ void tw_shared_free(struct tw_shared *shared);
 // What the workers share about the database (db_shared.h).
 struct tw_db_shared;
 struct tw_db_shared *tw_shared_db(struct tw_shared *shared);
+
+// What the shops have sold (sales_stats.h); rows as the pages.
+struct tw_sales_stats;
+struct tw_sales_stats *tw_shared_sales(const struct tw_shared *shared);
 
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index);
 

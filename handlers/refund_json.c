@@ -101,3 +101,15 @@ void tw_json_refund(struct tw_json *json, const struct tw_config *config,
     TW_JSON_I64(json, "receiptNumber", tw_row_i64(rows, row, first + COL_RECEIPT));
     tw_json_object_end(json);
 }
+
+struct tw_sales_event tw_refund_given(const struct tw_rows *rows, int row, int first)
+{
+    bool is_void = tw_str_eq(tw_row_str(rows, row, first + COL_KIND), TW_STR("void"));
+    return (struct tw_sales_event){
+        .kind = is_void ? TW_SALES_VOID : TW_SALES_REFUND,
+        .store = tw_row_str(rows, row, first + COL_STORE),
+        .currency = tw_row_str(rows, row, first + COL_CURRENCY),
+        .payment_method = tw_row_str(rows, row, first + COL_PAYMENT_METHOD),
+        .total_minor = tw_row_i64(rows, row, first + COL_TOTAL),
+    };
+}

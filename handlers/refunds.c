@@ -103,8 +103,11 @@ static struct tw_verdict refund_3_recorded(struct tw_req *req, const struct tw_d
     bool is_replayed = tw_str_eq(verdict, TW_STR("replayed"));
     if (!is_replayed && !tw_str_eq(verdict, TW_STR("recorded")))
         return fail_refund(req, result->rows);
+    struct tw_sales_event given = tw_refund_given(result->rows, 0, COL_REFUND);
     if (is_replayed)
         tw_reply_header(req, TW_STR("idempotency-replayed"), TW_STR("true"));
+    else
+        tw_req_sold(req, &given);
     struct tw_json json = tw_reply_body(req);
     tw_json_refund(&json, req->config, result->rows, 0, COL_REFUND);
     return tw_reply_json(req, 201, &json);

@@ -20,8 +20,11 @@ static struct tw_verdict reply_sale(struct tw_req *req, const struct tw_rows *ro
     memcpy(location, "/v1/transactions/", 17);
     tw_uuid_format(&id, location + 17);
     tw_reply_header(req, TW_STR("location"), (struct tw_str){location, sizeof(location)});
+    struct tw_sales_event sold = tw_transaction_sold(rows, 0, COL_TRANSACTION);
     if (replayed)
         tw_reply_header(req, TW_STR("idempotency-replayed"), TW_STR("true"));
+    else
+        tw_req_sold(req, &sold);
     tw_metric_add(req->page, replayed ? TW_METRIC_SALES_REPLAYED : TW_METRIC_SALES_RECORDED, 1);
     struct tw_json json = tw_reply_body(req);
     tw_json_transaction(&json, req->config, rows, 0, COL_TRANSACTION);

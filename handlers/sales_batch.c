@@ -11,6 +11,7 @@
 // (`offline`), or when it has a `timestamp` and says nothing. Runs in: worker.
 #include "gateway/negotiate.h"
 #include "gateway/reply.h"
+#include "gateway/sales_stats.h"
 #include "handlers/handlers.h"
 #include "handlers/json_split.h"
 #include "handlers/sale.h"
@@ -136,7 +137,8 @@ enum {
     COL_RECEIPT,
     COL_TOTAL,
     COL_EXCEPTION,
-    COL_SHORTAGES
+    COL_SHORTAGES,
+    COL_PAYMENT_METHOD,
 };
 
 static void take_shortages(struct tw_req *req, struct element *element, struct tw_array array)
@@ -160,6 +162,19 @@ static void take_refusal(struct tw_req *req, struct element *element, const stru
     element->n_errors = 1;
 }
 
+static void count_sale(struct tw_req *req, const struct element *element,
+                       struct tw_str payment_method)
+{
+    const struct tw_sales_event sold = {
+        .kind = TW_SALES_SALE,
+        .store = element->record.store_id,
+        .currency = tw_str_of(req->config->pos_currency),
+        .payment_method = payment_method,
+        .total_minor = element->total_minor,
+    };
+    tw_req_sold(req, &sold);
+}
+
 static void take_row(struct tw_req *req, struct element *element, const struct tw_rows *rows,
                      int row)
 {
@@ -175,6 +190,8 @@ static void take_row(struct tw_req *req, struct element *element, const struct t
     element->receipt_number = tw_row_i64(rows, row, COL_RECEIPT);
     element->total_minor = tw_row_i64(rows, row, COL_TOTAL);
     element->is_exception = tw_row_bool(rows, row, COL_EXCEPTION);
+    if (!element->is_replayed)
+        count_sale(req, element, tw_row_str(rows, row, COL_PAYMENT_METHOD));
     if (element->is_exception)
         take_shortages(req, element, tw_row_array(rows, row, COL_SHORTAGES));
 }

@@ -173,3 +173,14 @@ void tw_json_transaction(struct tw_json *json, const struct tw_config *config,
     tw_json_array_end(json);
     tw_json_object_end(json);
 }
+
+struct tw_sales_event tw_transaction_sold(const struct tw_rows *rows, int row, int first)
+{
+    return (struct tw_sales_event){
+        .kind = TW_SALES_SALE,
+        .store = tw_row_str(rows, row, first + COL_STORE),
+        .currency = tw_row_str(rows, row, first + COL_CURRENCY),
+        .payment_method = tw_row_str(rows, row, first + COL_PAYMENT_METHOD),
+        .total_minor = tw_row_i64(rows, row, first + COL_TOTAL),
+    };
+}

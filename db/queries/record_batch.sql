@@ -34,7 +34,7 @@
 -- $24 text time_zone: an IANA name
 -- $25 int4 business_day_start_s: seconds after midnight at which a business day begins
 SELECT sale_index, verdict, refused_line, transaction_id, receipt_number, total_minor,
-       stock_exception, item_shortages_milli
+       stock_exception, item_shortages_milli, payment_method
   FROM record_sales($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[],
                     $7::text[], $8::timestamptz[], $9::text[], $10::int8[], $11::uuid[],
                     $12::int8[], $13::bool[],

@@ -10,7 +10,7 @@ import pytest
 from kit.clients import Api
 from kit.processes import eventually
 
-SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="[^"\\]*",?)*)\})? (-?\d+(?:\.\d+)?)')
+SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z_]+="[^"\\]*",?)*)\})? (-?\d+(?:\.\d+)?)')
 
 
 def parse(text):
@@ -25,7 +25,7 @@ def parse(text):
         elif not line.startswith("# HELP "):
             found = SAMPLE.fullmatch(line)
             assert found, line
-            labels = dict(re.findall(r'([a-z]+)="([^"]*)"', found.group(2) or ""))
+            labels = dict(re.findall(r'([a-z_]+)="([^"]*)"', found.group(2) or ""))
             samples[found.group(1)].append((labels, float(found.group(3))))
     return samples, types
 
@@ -120,7 +120,7 @@ def test_sales_tokens_and_queries_are_counted(gateway, shop, issuer):
 
     def moved(name):
         return gateway.metrics()[name] - before[name]
-    assert [moved('tillway_sales_total{result="%s"}' % r) for r in ("recorded", "replayed", "refused")] == [1, 1, 1]
+    assert [moved('tillway_sale_results_total{result="%s"}' % r) for r in ("recorded", "replayed", "refused")] == [1, 1, 1]
     assert moved('tillway_token_checks_total{result="verified"}') == 1
     assert moved('tillway_token_checks_total{result="cached"}') == 2
     assert moved('tillway_token_checks_total{result="refused"}') == 1

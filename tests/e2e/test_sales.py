@@ -474,7 +474,7 @@ def test_a_sale_whose_client_leaves_is_whole(gateway, shop, database, protocol):
 def test_half_a_request_sells_nothing(gateway, shop):
     """B2: absent, when the client left before its body was whole."""
     body = json.dumps(shop.basket(shop.product())).encode()
-    before = gateway.metrics()["tillway_sales_total{result=\"recorded\"}"]
+    before = gateway.metrics()["tillway_sale_results_total{result=\"recorded\"}"]
     with gateway.connect() as sock:
         sock.sendall(b"POST /v1/transactions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                      b"Idempotency-Key: half\r\nAuthorization: Bearer " + shop.token().encode() +
@@ -482,7 +482,7 @@ def test_half_a_request_sells_nothing(gateway, shop):
     with Api(gateway, shop.token()) as api:  # behind it, on another connection
         api.get("/v1/me")
     assert shop.sales() == 0
-    assert gateway.metrics()["tillway_sales_total{result=\"recorded\"}"] == before
+    assert gateway.metrics()["tillway_sale_results_total{result=\"recorded\"}"] == before
 
 
 # ---- who, for whom, when, and discounts on all of it -----------------------------------------------

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "gateway/metrics_text.h"
+#include "gateway/sales_stats.h"
 
 static const struct tw_route rows[] = {
     {.method = TW_GET, .pattern = "/v1/things/{thingId}"},
@@ -174,6 +175,31 @@ static void statements_have_durations_rows_and_errors(void **state)
     expect_absent(&view, "migrate_");
 }
 
+static void sales_by_store_currency_and_method(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    expect_absent(&view, "store=");
+    struct tw_sales_event event = {TW_SALES_SALE, TW_STR("main"), TW_STR("EUR"), TW_STR("cash"),
+                                   250};
+    for (unsigned row = 0; row < 2; row++)
+        tw_sales_add(tw_shared_sales(view.shared), row, &event);
+    event.kind = TW_SALES_REFUND;
+    tw_sales_add(tw_shared_sales(view.shared), 0, &event);
+    event.store = TW_STR("a\"b\\c\nd");
+    tw_sales_add(tw_shared_sales(view.shared), 0, &event);
+    expect_line(&view, "tillway_sales_total{store=\"main\",currency=\"EUR\","
+                       "payment_method=\"cash\"} 2");
+    expect_line(&view, "tillway_revenue_minor_total{store=\"main\",currency=\"EUR\","
+                       "payment_method=\"cash\"} 500");
+    expect_line(&view, "tillway_refunds_total{store=\"main\",currency=\"EUR\","
+                       "payment_method=\"cash\"} 1");
+    expect_line(&view, "tillway_voided_minor_total{store=\"main\",currency=\"EUR\","
+                       "payment_method=\"cash\"} 0");
+    expect_line(&view, "tillway_refunded_minor_total{store=\"a\\\"b\\\\c\\nd\",currency=\"EUR\","
+                       "payment_method=\"cash\"} 250");
+}
+
 static void key_sets_have_lines_only_for_uris(void **state)
 {
     (void)state;
@@ -197,7 +223,7 @@ static void every_name_is_described_once(void **state)
     (void)state;
     struct tw_metrics_view view = new_view();
     char *text = text_of(&view), *rest = NULL;
-    char typed[64][96];
+    char typed[128][96];
     size_t n = 0;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         if (strncmp(line, "# HELP ", 7) == 0)
@@ -225,6 +251,7 @@ int main(void)
         cmocka_unit_test_teardown(requests_by_route_and_class, free_shared),
         cmocka_unit_test_teardown(buckets_are_cumulative_and_closed_above, free_shared),
         cmocka_unit_test_teardown(statements_have_durations_rows_and_errors, free_shared),
+        cmocka_unit_test_teardown(sales_by_store_currency_and_method, free_shared),
         cmocka_unit_test_teardown(key_sets_have_lines_only_for_uris, free_shared),
         cmocka_unit_test_teardown(every_name_is_described_once, free_shared),
     };

@@ -56,6 +56,7 @@ static void test_next_has_the_pages_and_slots_of_its_own(void **state)
     assert_non_null(next);
     assert_ptr_equal(tw_shared_worker(next, 1), tw_shared_worker(shared, 1));
     assert_ptr_equal(tw_shared_db(next), tw_shared_db(shared));
+    assert_ptr_equal(tw_shared_sales(next), tw_shared_sales(shared));
     assert_true(tw_shared_document_publish(next, 2, TW_STR("new")));
     assert_int_equal(tw_shared_document_generation(shared, 2), 0);
     tw_shared_free(next);
