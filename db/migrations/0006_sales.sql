@@ -243,6 +243,11 @@ DECLARE
     v_ours_scope   text[];                                  -- the keys this call reserved
     v_ours_key     text[];
     v_ours         int;
+    -- Per row of inventory that is locked, by (store_id, product_id): where it is, and the stock that
+    -- these sales leave there (of no meaning unless v_plain). And the lines that take from one.
+    v_stock_at     tid[];
+    v_stock_milli  bigint[];
+    v_tracked_lines int[];
     -- The rest serves judging one by one. Per sale:
     v_verdict      text[];
     v_refused_line int[];
@@ -258,10 +263,9 @@ DECLARE
     -- Per slot: the accepted sale that holds it, if any.
     v_key_owner    int[];
     v_id_owner     int[];
-    -- Per line, sorted by sale: the stock row it takes from (NULL: not tracked).
+    -- Per line: the stock row it takes from, as above (NULL: not tracked).
     v_line_slot    int[];
     v_line_milli   bigint[];
-    v_stock_milli  bigint[];
     v_line_short   bigint[]; -- what the stock lacked; NULL as a whole: nothing anywhere
     v_exception    bool[];   -- per sale: it has such a line
     v_lines        int;
@@ -301,17 +305,24 @@ BEGIN
     ON CONFLICT (store_id, register_id)
     DO UPDATE SET last_receipt = registers.last_receipt + excluded.last_receipt;
 
-    -- Stock.
-    SELECT v_ours = v_sales AND coalesce(bool_and(stock_milli >= wanted_milli), true) INTO v_plain
-      FROM (SELECT i.stock_milli, wanted.quantity_milli AS wanted_milli
-              FROM (SELECT p_store_id[l.sale] AS store_id, l.product_id,
-                           sum(l.quantity_milli) AS quantity_milli
-                      FROM unnest(p_line_sale, p_line_product, p_line_quantity_milli)
-                           AS l (sale, product_id, quantity_milli)
-                     GROUP BY p_store_id[l.sale], l.product_id) wanted
-              JOIN inventory i ON i.store_id = wanted.store_id AND i.product_id = wanted.product_id
-             ORDER BY i.store_id, i.product_id
-               FOR NO KEY UPDATE OF i) locked;
+    -- Stock. A locked row stays where it is until it is written, below.
+    WITH locked AS MATERIALIZED (
+        SELECT i.ctid AS at, i.stock_milli, wanted.quantity_milli AS wanted_milli, wanted.lines
+          FROM (SELECT p_store_id[l.sale] AS store_id, l.product_id,
+                       sum(l.quantity_milli) AS quantity_milli, array_agg(l.nth::int) AS lines
+                  FROM unnest(p_line_sale, p_line_product, p_line_quantity_milli) WITH ORDINALITY
+                       AS l (sale, product_id, quantity_milli, nth)
+                 GROUP BY p_store_id[l.sale], l.product_id) wanted
+          JOIN inventory i ON i.store_id = wanted.store_id AND i.product_id = wanted.product_id
+         ORDER BY i.store_id, i.product_id
+           FOR NO KEY UPDATE OF i)
+    SELECT v_ours = v_sales AND coalesce(bool_and(stock_milli >= wanted_milli), true),
+           coalesce(array_agg(at), '{}'),
+           array_agg(CASE WHEN wanted_milli BETWEEN 0 AND stock_milli
+                          THEN stock_milli - wanted_milli END),
+           (SELECT array_agg(n) FROM locked, unnest(lines) n)
+      INTO v_plain, v_stock_at, v_stock_milli, v_tracked_lines
+      FROM locked;
 
     IF cardinality(array_remove(p_basket_discount_minor, NULL)) > 0 THEN
         SELECT * INTO v_discount, v_basket_refused
@@ -342,27 +353,15 @@ BEGIN
                            p_payment_reference, p_prices_include_tax, v_basket_refused) s
                   JOIN registers r ON r.store_id = p_store_id[sale]
                                   AND r.register_id = p_register_id[sale]
-            ), recordable AS MATERIALIZED (
-                SELECT * FROM sale
-                 WHERE (SELECT count(*) = v_taken AND bool_and(verdict IS NULL)
-                               AND count(DISTINCT transaction_id) = v_taken
-                               -- Every line has its sale; else judging says so.
-                               AND (v_taken < v_sales OR sum(cardinality(item_product_ids))
-                                                         = cardinality(p_line_sale))
-                               AND NOT bool_or(EXISTS (SELECT FROM transactions t
-                                       WHERE t.transaction_id = sale.transaction_id))
-                          FROM sale)
-            ), line AS MATERIALIZED (
-                SELECT s.transaction_id, s.store_id, s.cashier_id, n AS line_no,
-                       s.item_product_ids[n] AS product_id, s.item_names[n] AS name,
-                       s.item_quantities_milli[n] AS quantity_milli,
-                       s.item_unit_prices_minor[n] AS unit_price_minor,
-                       s.item_discounts_minor[n] AS discount_minor,
-                       s.item_tax_rates_micro[n] AS tax_rate_micro,
-                       s.item_taxes_minor[n] AS tax_minor,
-                       s.item_totals_minor[n] AS line_total_minor,
-                       coalesce(v_line_short[v_line_from[s.sale] + n - 1], 0) AS shortage_milli
-                  FROM recordable s, generate_series(1, cardinality(s.item_product_ids)) n
+            ), is_good AS MATERIALIZED (
+                SELECT count(*) = v_taken AND bool_and(verdict IS NULL)
+                       AND count(DISTINCT transaction_id) = v_taken
+                       -- Every line has its sale; else judging says so.
+                       AND (v_taken < v_sales OR sum(cardinality(item_product_ids))
+                                                 = cardinality(p_line_sale))
+                       AND NOT bool_or(EXISTS (SELECT FROM transactions t
+                               WHERE t.transaction_id = sale.transaction_id)) AS is_good
+                  FROM sale
             ), header_written AS (
                 INSERT INTO transactions (transaction_id, recorded_at, sold_at, business_date,
                        store_id, register_id, cashier_id, currency, prices_include_tax,
@@ -374,38 +373,43 @@ BEGIN
                        s.subtotal_minor, s.discount_total_minor, s.tax_total_minor, s.total_minor,
                        s.change_minor, s.payment_method, 'completed', s.receipt_number, s.customer_id,
                        s.basket_discount_minor, s.sold_offline, s.stock_exception
-                  FROM recordable s
+                  FROM sale s WHERE (SELECT is_good FROM is_good)
             ), items_written AS (
                 INSERT INTO transaction_items (transaction_id, line_no, product_id, name,
                        quantity_milli, unit_price_minor, discount_minor, tax_rate_micro, tax_minor,
                        line_total_minor, shortage_milli)
-                SELECT l.transaction_id, l.line_no, l.product_id, l.name,
-                       l.quantity_milli, l.unit_price_minor, l.discount_minor, l.tax_rate_micro,
-                       l.tax_minor, l.line_total_minor, l.shortage_milli
-                  FROM line l
+                SELECT s.transaction_id, n, s.item_product_ids[n], s.item_names[n],
+                       s.item_quantities_milli[n], s.item_unit_prices_minor[n],
+                       s.item_discounts_minor[n], s.item_tax_rates_micro[n], s.item_taxes_minor[n],
+                       s.item_totals_minor[n], coalesce(v_line_short[v_line_from[s.sale] + n - 1], 0)
+                  FROM sale s, generate_series(1, cardinality(s.item_product_ids)) n
+                 WHERE (SELECT is_good FROM is_good)
             ), payments_written AS (
                 INSERT INTO payments (transaction_id, payment_no, method, amount_minor, reference)
                 SELECT s.transaction_id, n, s.payment_methods[n], s.payment_amounts_minor[n],
                        s.payment_references[n]
-                  FROM recordable s, generate_series(1, cardinality(s.payment_methods)) n
+                  FROM sale s, generate_series(1, cardinality(s.payment_methods)) n
+                 WHERE (SELECT is_good FROM is_good)
             ), stock_taken AS (
-                UPDATE inventory i
-                   SET stock_milli = i.stock_milli - sold.quantity_milli, updated_at = now()
-                  FROM (SELECT l.store_id, l.product_id,
-                               sum(l.quantity_milli - l.shortage_milli) AS quantity_milli
-                          FROM line l GROUP BY l.store_id, l.product_id) sold
-                 WHERE i.store_id = sold.store_id AND i.product_id = sold.product_id
+                UPDATE inventory i SET stock_milli = v_stock_milli[n], updated_at = now()
+                  FROM generate_series(1, cardinality(v_stock_at)) n
+                 WHERE i.ctid = v_stock_at[n] AND i.stock_milli <> v_stock_milli[n]
+                   AND (SELECT is_good FROM is_good)
             ), movements_written AS (
                 INSERT INTO inventory_movements (store_id, product_id, quantity_milli, kind,
                        reference, principal)
-                SELECT l.store_id, l.product_id, l.shortage_milli - l.quantity_milli, 'sale',
-                       l.transaction_id, l.cashier_id
-                  FROM line l
-                  JOIN inventory i ON i.store_id = l.store_id AND i.product_id = l.product_id
-                 WHERE l.quantity_milli > l.shortage_milli
+                SELECT p_store_id[l.sale], p_line_product[n], l.shortage_milli - l.quantity_milli,
+                       'sale', p_transaction_id[l.sale], p_cashier_id[l.sale]
+                  FROM unnest(v_tracked_lines) n
+                 CROSS JOIN LATERAL (
+                        SELECT p_line_sale[n] AS sale, p_line_quantity_milli[n] AS quantity_milli,
+                               coalesce(v_line_short[n], 0) AS shortage_milli OFFSET 0) l
+                 WHERE v_take[l.sale] AND l.quantity_milli > l.shortage_milli
+                   AND (SELECT is_good FROM is_good)
             ), event_written AS (
                 INSERT INTO outbox (kind, store_id, reference)
-                SELECT 'transaction.recorded', s.store_id, s.transaction_id FROM recordable s
+                SELECT 'transaction.recorded', s.store_id, s.transaction_id
+                  FROM sale s WHERE (SELECT is_good FROM is_good)
             )
             SELECT s.sale, 'recorded', NULL::int,
                    s.transaction_id, now(), s.sold_at, s.business_date,
@@ -419,15 +423,17 @@ BEGIN
                    s.customer_id, s.basket_discount_minor, s.sold_offline, s.stock_exception,
                    CASE WHEN s.stock_exception
                         THEN v_line_short[v_line_from[s.sale] : v_line_to[s.sale]] END
-              FROM recordable s;
+              FROM sale s WHERE (SELECT is_good FROM is_good);
             EXIT WHEN FOUND;
         END IF;
 
         -- Judging, in memory, from scratch, in the order of the batch. First what each sale is known
         -- by: its key and its transaction_id.
-        IF EXISTS (SELECT FROM unnest(p_line_sale) AS l (sale)
-                    WHERE l.sale IS NULL OR l.sale NOT BETWEEN 1 AND v_sales) THEN
-            RAISE 'a line belongs to no sale' USING ERRCODE = 'invalid_parameter_value';
+        IF EXISTS (SELECT FROM (SELECT l.sale, lag(l.sale, 1, 1) OVER (ORDER BY l.nth) AS before
+                                  FROM unnest(p_line_sale) WITH ORDINALITY AS l (sale, nth)) l
+                    WHERE l.sale IS NULL OR l.sale NOT BETWEEN l.before AND v_sales) THEN
+            RAISE 'a line belongs to no sale, or they are not sorted by it'
+                USING ERRCODE = 'invalid_parameter_value';
         END IF;
         v_verdict := array_fill(NULL::text, ARRAY[v_sales]);
         v_refused_line := array_fill(NULL::int, ARRAY[v_sales]);
