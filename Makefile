@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2)
 
-.PHONY: build test unit e2e asan lint format docs bench image fuzz conformance prove-h2o tls-audit chaos soak money clean
+.PHONY: build test unit e2e asan lint format docs bench bench-instructions image fuzz conformance prove-h2o tls-audit chaos soak money clean
 .DEFAULT_GOAL := build
 
 build:
@@ -29,7 +29,7 @@ e2e: build build/tillway-issuer
 
 # Everything that CI checks; the last line is "N passed, N failed".
 test:
-	@dev/install.sh build run test npm lint
+	@dev/install.sh build run test npm lint bench
 	@tests/npm/install.sh
 	@$(INNER) binary unit
 	@$(MAKE) build/tillway-issuer
@@ -53,6 +53,11 @@ docs: build
 bench: build build/tillway-issuer
 	@dev/install.sh run bench
 	@bench/run.sh
+
+# Instructions of one request on each main path; fails when one takes 5 % more than bench/instructions.json.
+bench-instructions: build build/tillway-issuer
+	@dev/install.sh run test bench
+	@bench/instructions.py
 
 image:
 	@dev/install.sh image

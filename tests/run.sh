@@ -208,7 +208,9 @@ all)
     TILLWAY_MASTER_HARNESS=$PWD/build/master-harness start_pytest master tests/master
     start_conformance
     end master
+    start instructions bench/instructions.py
     end conformance
+    end instructions
     end e2e-asan
     ;;
 esac

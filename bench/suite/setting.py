@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every benchmark stands on: a PostgreSQL, an issuer and a database of its own, one directory for
+all files, and the end of all that was started. The parts are those of the end-to-end tests (tests/e2e/kit)."""
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import uuid
+
+ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BENCH = os.path.join(ROOT, "bench")
+sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
+
+from kit.database import Postgres  # noqa: E402
+from kit.gateway import Gateway, deep_merge  # noqa: E402
+from kit.issuer import Issuer  # noqa: E402
+from kit.processes import run  # noqa: E402
+
+STORE = "main"
+ENDLESS_STOCK_MILLI = 10**15  # moved by every sale, as in a shop, and never gone
+
+
+def sample_product_id(sku):
+    """The id that db/sample/load.sql gives it."""
+    done = run([os.path.join(ROOT, "dev/product-id.sh"), sku])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+class Setting:
+    """with Setting("name") as s: s.work, s.database, s.issuer, s.token, s.products, s.product."""
+
+    def __init__(self, name):
+        self._name = name
+        self._servers = []
+
+    def __enter__(self):
+        def stop(number, frame):
+            raise KeyboardInterrupt
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, stop)
+        parent = os.path.join(ROOT, "var")
+        os.makedirs(parent, exist_ok=True)
+        self.work = tempfile.mkdtemp(prefix="bench-%s-" % self._name, dir=parent)
+        os.chmod(self.work, 0o711)  # the account of PostgreSQL passes through
+        self.postgres = Postgres(os.path.join(self.work, "pg"))
+        self.issuer = None
+        try:
+            self._prepare()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _prepare(self):
+        self.postgres.start()
+        self.issuer = Issuer(os.path.join(self.work, "issuer")).start()
+        self.database = self.postgres.create("tillway")
+        self.database.migrate()
+        self.database.load_sample()
+        self.database.rows("UPDATE inventory SET stock_milli = %s", ENDLESS_STOCK_MILLI)
+        self.products = [str(row[0]) for row in self.database.rows(
+            "SELECT product_id FROM inventory WHERE store_id = %s ORDER BY 1", STORE)]
+        self.product = sample_product_id("BEV-0001")
+        self.database.rows("VACUUM ANALYZE")
+        self.token = self.issuer.token("cashier", STORE, ttl=43200)
+
+    def __exit__(self, *_):
+        for server in reversed(self._servers):
+            server.kill()
+        if self.issuer:
+            self.issuer.stop()
+        self.postgres.remove()
+        shutil.rmtree(self.work, ignore_errors=True)
+
+    def config(self, **changes):
+        """A gateway of one worker with token check, access log, metrics and a limit that nobody reaches."""
+        return deep_merge({
+            "listen": [{"address": "127.0.0.1", "port": 0}],
+            "admin": {"address": "127.0.0.1", "port": 0},
+            "workers": 1,
+            "auth": {"issuers": [self.issuer.yaml()]},
+            # Eight for sales, as many as pgbench gets; two for point reads and two for lists.
+            "db": {"url": self.database.url, "max_connections": 12},
+            "limits": [{"name": "per-client", "key": "principal", "rate": "1000000/s", "burst": 1000000}],
+            "http": {"max_connections_per_peer": 16384},
+        }, changes)
+
+    def gateway(self, config, **options):
+        """Not started yet; killed at the end, should it still run."""
+        gateway = Gateway(self.work, config, **options)
+        self._servers.append(gateway)
+        return gateway
+
+    def sale(self, chance, lines=3, **more):
+        """The body of a sale of products drawn at random."""
+        return {"registerId": str(chance.randint(1, 64)), "paymentMethod": "card",
+                "items": [{"productId": chance.choice(self.products), "quantity": 1} for _ in range(lines)],
+                **more}
+
+    @staticmethod
+    def random_uuid(chance):
+        return str(uuid.UUID(int=chance.getrandbits(128), version=4))
