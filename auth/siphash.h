@@ -2,7 +2,8 @@
 // siphash: SipHash, the keyed hash of our hash tables (Aumasson and Bernstein, 2012).
 //
 // For: tables whose keys a stranger chooses: without the key nobody can aim at one bucket.
-// Not for: signatures or anything that leaves the process.
+// And for names that stand in a log for what must not be guessed (gateway/request_log.h).
+// Not for: signatures.
 // Runs in: worker. Pure, allocates nothing.
 
 #ifndef TW_AUTH_SIPHASH_H

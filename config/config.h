@@ -132,6 +132,7 @@ struct tw_certificate_roles {
 #define TW_CONFIG_C_BOOL        bool
 #define TW_CONFIG_C_INT         uint32_t
 #define TW_CONFIG_C_INT_AUTO    uint32_t
+#define TW_CONFIG_C_RATIO_PPM   uint32_t
 #define TW_CONFIG_C_DURATION_MS uint64_t
 #define TW_CONFIG_C_SIZE_BYTES  size_t
 

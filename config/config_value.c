@@ -109,6 +109,25 @@ static enum parsed parse_int(struct tw_str text, uint64_t *out)
     return text.n > 0 ? MALFORMED : number;
 }
 
+// "0.25" as millionths: at most six decimals.
+static enum parsed parse_ratio(struct tw_str text, uint64_t *out)
+{
+    uint64_t whole, part = 0, scale = 1000000;
+    enum parsed number = take_number(&text, &whole);
+    if (number == MALFORMED || (text.n > 0 && (text.p[0] != '.' || text.n == 1 || text.n > 7)))
+        return MALFORMED;
+    for (size_t i = 1; i < text.n; i++) {
+        if (text.p[i] < '0' || text.p[i] > '9')
+            return MALFORMED;
+        scale /= 10;
+        part += (uint64_t)(text.p[i] - '0') * scale;
+    }
+    if (number == OUT_OF_RANGE || whole > 1000000)
+        return OUT_OF_RANGE;
+    *out = whole * 1000000 + part;
+    return PARSED;
+}
+
 static enum parsed parse_bool(struct tw_str text, uint64_t *out)
 {
     *out = tw_str_eq(text, TW_STR("true"));
@@ -124,6 +143,8 @@ static enum parsed parse_number(enum tw_option_type type, struct tw_str text, ui
         return parse_duration(text, out);
     case TW_OPTION_SIZE_BYTES:
         return parse_size(text, out);
+    case TW_OPTION_RATIO_PPM:
+        return parse_ratio(text, out);
     case TW_OPTION_INT_AUTO:
         if (tw_str_eq(text, TW_STR("auto"))) {
             *out = 0;
@@ -164,6 +185,8 @@ static const char *expected(enum tw_option_type type)
         return "a duration: write whole numbers with units, such as 250ms, 5s, 10m or 1h30m";
     case TW_OPTION_SIZE_BYTES:
         return "a size: write a whole number of bytes, KiB, MiB or GiB, such as 1024 or 16KiB";
+    case TW_OPTION_RATIO_PPM:
+        return "a share: write a number from 0 to 1 with at most six decimals, such as 0.1";
     case TW_OPTION_INT_AUTO:
         return "a whole number or auto";
     default:
@@ -316,6 +339,15 @@ static void print_size(uint64_t value, FILE *out)
     fprintf(out, "%" PRIu64 "%s", value / unit->factor, unit->name.p);
 }
 
+static void print_ratio(uint64_t ppm, FILE *out)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "%" PRIu64 ".%06" PRIu64, ppm / 1000000, ppm % 1000000);
+    while (text[n - 1] == '0')
+        n--;
+    fprintf(out, "%.*s", text[n - 1] == '.' ? n - 1 : n, text);
+}
+
 void tw_config_print_list_head(size_t n, FILE *out)
 {
     fputs(n == 0 ? " []\n" : "\n", out);
@@ -358,6 +390,8 @@ void tw_option_print(const struct tw_option *option, const struct tw_config *con
         print_duration(value, out);
     else if (option->type == TW_OPTION_SIZE_BYTES)
         print_size(value, out);
+    else if (option->type == TW_OPTION_RATIO_PPM)
+        print_ratio(value, out);
     else
         fprintf(out, "%" PRIu64, value);
 }
@@ -391,7 +425,7 @@ const char *tw_option_type_name(enum tw_option_type type)
         [TW_OPTION_STRING] = "text",     [TW_OPTION_CHOICE] = "choice",
         [TW_OPTION_BOOL] = "switch",     [TW_OPTION_INT] = "number",
         [TW_OPTION_INT_AUTO] = "number", [TW_OPTION_DURATION_MS] = "duration",
-        [TW_OPTION_SIZE_BYTES] = "size",
+        [TW_OPTION_SIZE_BYTES] = "size", [TW_OPTION_RATIO_PPM] = "share",
     };
     return names[type];
 }

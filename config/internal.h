@@ -86,6 +86,7 @@ enum tw_option_type {
     TW_OPTION_INT_AUTO,
     TW_OPTION_DURATION_MS,
     TW_OPTION_SIZE_BYTES,
+    TW_OPTION_RATIO_PPM,
 };
 
 // One line of options.def.

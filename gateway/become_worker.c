@@ -33,11 +33,13 @@ static int compare_ints(const void *a, const void *b)
 static void close_all_but(const struct tw_heritage *heritage)
 {
     size_t n = heritage->n_listen_fds;
-    int *keep = malloc((n + 1) * sizeof(keep[0]));
+    int *keep = malloc((n + 2) * sizeof(keep[0]));
     if (!keep)
         abort();
     memcpy(keep, heritage->listen_fds, n * sizeof(keep[0]));
     keep[n++] = heritage->ipc_fd;
+    if (heritage->log_fd >= 0)
+        keep[n++] = heritage->log_fd;
     qsort(keep, n, sizeof(keep[0]), compare_ints);
     int next = STDERR_FILENO + 1;
     for (size_t i = 0; i < n; i++) {
@@ -61,7 +63,7 @@ static void reset_signals(const sigset_t *mask)
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-_Noreturn void tw_become_worker(const struct tw_heritage *heritage, enum tw_level log_level,
+_Noreturn void tw_become_worker(const struct tw_heritage *heritage, const struct tw_log_setup *log,
                                 const sigset_t *signal_mask)
 {
     char name[16];
@@ -69,6 +71,6 @@ _Noreturn void tw_become_worker(const struct tw_heritage *heritage, enum tw_leve
     (void)prctl(PR_SET_NAME, name);
     reset_signals(signal_mask);
     close_all_but(heritage);
-    tw_log_open("worker", (int)heritage->worker_index, log_level);
+    tw_log_open("worker", (int)heritage->worker_index, log);
     exit(tw_worker_run(heritage));
 }

@@ -11,11 +11,11 @@
 #include <signal.h>
 
 #include "gateway/heritage.h"
-#include "gateway/status.h"
+#include "gateway/log.h"
 
 // The caller has blocked all signals before the fork; `signal_mask` is the mask to go back to. Runs
 // tw_worker_run() and exits with its code through exit(), for leak and coverage reports.
-_Noreturn void tw_become_worker(const struct tw_heritage *heritage, enum tw_level log_level,
+_Noreturn void tw_become_worker(const struct tw_heritage *heritage, const struct tw_log_setup *log,
                                 const sigset_t *signal_mask);
 
 #endif

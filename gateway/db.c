@@ -164,6 +164,14 @@ void tw_db_free(struct tw_db *db)
 
 // ---- a query's life -----------------------------------------------------------------------------
 
+static struct tw_db_times times_of(const struct tw_db_query *query)
+{
+    struct tw_db_times times = {query->waited_us, query->server_us};
+    if (query->state == TW_QUERY_QUEUED)
+        times.queue_us += tw_now_us() - query->queued_at_us;
+    return times;
+}
+
 // Tells the owner, who is then forgotten. The query itself may live on in a FIFO.
 static void answer(struct tw_db_query *query, const struct tw_db_result *result)
 {
@@ -178,8 +186,11 @@ static void answer(struct tw_db_query *query, const struct tw_db_result *result)
         tw_metric_add(query->db->page, TW_METRIC_DB_ERRORS, 1);
     void *owner = query->owner;
     query->owner = NULL;
-    if (owner)
-        query->callback(owner, result);
+    if (!owner)
+        return;
+    struct tw_db_result told = *result;
+    told.times = times_of(query);
+    query->callback(owner, &told);
 }
 
 static void answer_status(struct tw_db_query *query, enum tw_status status)

@@ -28,6 +28,12 @@ struct st_h2o_context_t; // h2o_context_t
 struct tw_db;
 struct tw_db_query;
 
+// What became of a query, summed over its attempts.
+struct tw_db_times {
+    uint64_t queue_us;  // waited for a connection
+    uint64_t server_us; // at the server, without its neighbours in the pipeline
+};
+
 struct tw_db_result {
     // TW_OK                    rows are there
     // TW_ALREADY_EXISTS        a unique constraint was violated: see `constraint`
@@ -42,6 +48,7 @@ struct tw_db_result {
     // number.
     const struct tw_rows *rows; // NULL unless TW_OK; valid during the callback only
     struct tw_str constraint;   // name of the violated constraint, or empty
+    struct tw_db_times times;
 };
 
 typedef void (*tw_db_callback)(void *owner, const struct tw_db_result *result);

@@ -183,8 +183,9 @@ static enum consequence judge_error(const struct tw_db_query *query, const PGres
         return OUTCOME_UNKNOWN;
     if (query->next) // the culprit will say it when it is alone
         return ANSWER;
-    tw_log(TW_LEVEL_ERROR, "db_query_failed", "%s: SQLSTATE %s: %s",
-           tw_statements[query->stmt].name, state, field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY));
+    tw_log_for(query->request_id, TW_LEVEL_ERROR, "db_query_failed", "%s: SQLSTATE %s: %s",
+               tw_statements[query->stmt].name, state,
+               field_of(pg_result, PG_DIAG_MESSAGE_PRIMARY));
     result->status = TW_INTERNAL;
     return ANSWER;
 }

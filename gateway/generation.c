@@ -3,21 +3,26 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "gateway/auth_files.h"
 #include "gateway/cpus.h"
 #include "gateway/jwks_fetch.h"
+#include "gateway/log_file.h"
 #include "gateway/supervise.h"
 #include "gateway/tls_bundle.h"
 #include "gateway/tls_files.h"
 
-enum tw_level tw_generation_log_level(const struct tw_config *config)
+struct tw_log_setup tw_generation_log_setup(const struct tw_config *config)
 {
     static const char *const names[] = {"debug", "info", "warn", "error"};
+    struct tw_log_setup setup = {.level = TW_LEVEL_INFO, .fd = -1};
     for (unsigned i = 0; i < TW_COUNT(names); i++)
         if (strcmp(config->log_level, names[i]) == 0)
-            return (enum tw_level)i;
-    return TW_LEVEL_INFO;
+            setup.level = (enum tw_level)i;
+    if (strcmp(config->log_format, "text") == 0)
+        setup.format = TW_LOG_TEXT;
+    return setup;
 }
 
 static void on_unknown_kid(void *arg, size_t issuer)
@@ -76,7 +81,7 @@ static bool make_supervisor(struct tw_generation *generation, const struct tw_ho
         .first_row = generation->first_row,
         .sockets = &generation->sockets,
         .waits = waits,
-        .log_level = tw_generation_log_level(generation->config),
+        .log = &generation->log,
         .on_unknown_kid = on_unknown_kid,
         .arg = generation,
     };
@@ -86,11 +91,45 @@ static bool make_supervisor(struct tw_generation *generation, const struct tw_ho
     return generation->supervisor != NULL;
 }
 
+// The first one of a process is the master's own, too.
+static bool open_log(struct tw_generation *generation, bool is_first, char *err, size_t err_size)
+{
+    const char *path = generation->config->log_file;
+    if (path[0] != '\0') {
+        generation->log.fd = tw_log_file_open(path, err, err_size);
+        if (generation->log.fd < 0)
+            return false;
+    }
+    if (is_first)
+        tw_log_open("master", -1, &generation->log);
+    return true;
+}
+
+bool tw_generation_reopen_log(struct tw_generation *generation)
+{
+    char err[512];
+    int before = generation->log.fd;
+    if (before < 0)
+        return false;
+    int fd = tw_log_file_open(generation->config->log_file, err, sizeof(err));
+    if (fd < 0) {
+        tw_log(TW_LEVEL_ERROR, "log_reopen_failed", "%s; lines go where they went before", err);
+        return false;
+    }
+    generation->log.fd = fd;
+    tw_log_replace(before, fd);
+    tw_supervise_change_log_file(generation->supervisor);
+    close(before);
+    return true;
+}
+
 static bool make(struct tw_generation *generation, const struct tw_household *household,
                  const struct tw_generation *before, const struct tw_sockets *held, bool waits,
                  char *err, size_t err_size)
 {
     const struct tw_config *config = generation->config;
+    if (!open_log(generation, !before, err, err_size))
+        return false;
     generation->n_workers = config->workers ? config->workers : tw_cpus_available();
     generation->first_row = free_rows(before, generation->n_workers);
     generation->shared = tw_shared_next(household->pages, tw_slots(config));
@@ -121,6 +160,7 @@ struct tw_generation *tw_generation_new(const struct tw_household *household,
         return NULL;
     }
     generation->config = config;
+    generation->log = tw_generation_log_setup(config);
     if (make(generation, household, before, held, waits, err, err_size))
         return generation;
     tw_generation_free(generation);
@@ -138,6 +178,10 @@ void tw_generation_free(struct tw_generation *generation)
     tw_supervise_free(generation->supervisor);
     tw_listen_close(&generation->sockets);
     tw_shared_free(generation->shared);
+    if (generation->log.fd >= 0) {
+        tw_log_replace(generation->log.fd, -1);
+        close(generation->log.fd);
+    }
     tw_config_free(generation->config);
     free(generation);
 }

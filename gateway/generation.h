@@ -12,6 +12,7 @@
 
 #include "gateway/heritage.h"
 #include "gateway/listen.h"
+#include "gateway/log.h"
 
 struct event_base;
 
@@ -34,6 +35,7 @@ struct tw_generation {
     struct tw_config *config;
     struct tw_shared *shared; // the household's pages, documents of its own
     unsigned n_workers, first_row;
+    struct tw_log_setup log;
     struct tw_sockets sockets;
     struct tw_auth_files *auth_files;
     struct tw_tls_files *tls_files;
@@ -58,7 +60,11 @@ void tw_generation_free(struct tw_generation *generation);
 // One row more than the last one it uses.
 unsigned tw_generation_end_row(const struct tw_generation *generation);
 
-// As log.level says.
-enum tw_level tw_generation_log_level(const struct tw_config *config);
+// What log.* says, without the file.
+struct tw_log_setup tw_generation_log_setup(const struct tw_config *config);
+
+// Opens the log's file anew, for the workers too. False when there is none, or it cannot be opened:
+// that is logged, and the one before stays.
+bool tw_generation_reopen_log(struct tw_generation *generation);
 
 #endif

@@ -31,6 +31,7 @@ struct tw_heritage {
     size_t n_listen_fds;
     bool waits; // accepts only when the master says so (TW_IPC_ACCEPT)
     int ipc_fd; // to the master
+    int log_fd; // the log's file, or -1
 };
 
 // Runs a worker until it has drained; returns the exit code. Called in a forked child.

@@ -18,6 +18,7 @@ enum tw_ipc_kind {
     TW_IPC_UNKNOWN_KID, // worker -> master: argument = issuer whose keys may be stale
     TW_IPC_ACCEPT,      // master -> worker that was born waiting: accept
     TW_IPC_TAKEN_OVER,  // new master -> old master: my workers accept, let yours finish
+    TW_IPC_LOG_FILE,    // master -> worker: the log goes to the descriptor that comes with it
 };
 
 struct tw_ipc_message {
@@ -31,7 +32,14 @@ TW_MUST_USE bool tw_ipc_pair(int fds[2]);
 // False when the packet could not be sent now or the other side is gone.
 bool tw_ipc_send(int fd, enum tw_ipc_kind kind, uint32_t argument);
 
+// The same with a descriptor, of which the other side gets a copy.
+bool tw_ipc_send_fd(int fd, enum tw_ipc_kind kind, int passed);
+
 enum tw_ipc_read { TW_IPC_READ_MESSAGE, TW_IPC_READ_NOTHING, TW_IPC_READ_CLOSED };
 TW_MUST_USE enum tw_ipc_read tw_ipc_read(int fd, struct tw_ipc_message *message);
+
+// The same, for who may be given descriptors: *passed is one, close-on-exec and the caller's, or
+// -1. What comes with a message to tw_ipc_read is closed by the kernel.
+TW_MUST_USE enum tw_ipc_read tw_ipc_read_fd(int fd, struct tw_ipc_message *message, int *passed);
 
 #endif

@@ -7,61 +7,89 @@
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "gateway/json_out.h"
+#include "gateway/log_line.h"
 
 #define BUFFER_BYTES (256 * 1024)
 #define LINE_BYTES   4096 // at most PIPE_BUF, so that a line is never torn in a pipe
 
-static const char *const level_names[] = {"debug", "info", "warn", "error"};
-
 static struct {
     const char *process;
     int worker;
-    enum tw_level level;
+    struct tw_log_setup setup;
     int fd;
     bool is_pipe;
+    bool is_own; // to be closed here
+    bool is_file;
+    bool is_torn; // the file ends with a piece of a line
+    bool is_coloured;
     bool may_block; // writing to `fd` waits for its reader unless it is asked first
     uint64_t dropped;
     size_t used;
     int64_t stamp_second; // the access log's clock: formatted once per second
     char stamp[TW_ISO8601_LEN];
     char buffer[BUFFER_BYTES];
-} out = {.process = "tillway", .worker = -1, .level = TW_LEVEL_INFO, .fd = STDOUT_FILENO};
+} out = {.process = "tillway",
+         .worker = -1,
+         .setup = {.level = TW_LEVEL_INFO, .fd = -1},
+         .fd = STDOUT_FILENO};
 
 // Standard output is shared with whoever started us: making it non-blocking would change it for
 // them too. A pipe or terminal is therefore opened anew, which gives a description of our own. What
 // cannot be opened anew, such as a socket or another user's pipe, is asked before each write.
-static void own_output(void)
+static void own_standard_output(const struct stat *st)
 {
-    struct stat st;
-    out.fd = STDOUT_FILENO;
-    out.is_pipe = out.may_block = false;
-    if (fstat(STDOUT_FILENO, &st) != 0)
-        return;
-    if (S_ISREG(st.st_mode)) {
+    if (S_ISREG(st->st_mode)) {
         (void)fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_APPEND);
         return;
     }
     int fd = open("/proc/self/fd/1", O_WRONLY | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-    out.is_pipe = !S_ISCHR(st.st_mode);
     out.may_block = fd < 0;
+    out.is_own = fd >= 0;
     out.fd = fd >= 0 ? fd : STDOUT_FILENO;
 }
 
-void tw_log_open(const char *process, int worker, enum tw_level level)
+// What log_file.h opens is non-blocking and appends already.
+static void set_output(int fd)
 {
-    if (out.fd != STDOUT_FILENO)
+    struct stat st;
+    if (out.is_own)
         close(out.fd);
+    out.fd = fd >= 0 ? fd : STDOUT_FILENO;
+    out.is_own = out.is_pipe = out.may_block = out.is_coloured = out.is_file = out.is_torn = false;
+    if (fstat(out.fd, &st) != 0)
+        return;
+    out.is_file = S_ISREG(st.st_mode);
+    out.is_pipe = !S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode);
+    out.is_coloured = S_ISCHR(st.st_mode) && isatty(out.fd) && !getenv("NO_COLOR");
+    if (out.fd == STDOUT_FILENO)
+        own_standard_output(&st);
+}
+
+void tw_log_open(const char *process, int worker, const struct tw_log_setup *setup)
+{
     out.process = process;
     out.worker = worker;
-    out.level = level;
+    out.setup = *setup;
     out.used = 0; // lines of the parent are the parent's to write
     out.dropped = 0;
-    own_output();
+    set_output(setup->fd);
+}
+
+void tw_log_use(int fd)
+{
+    tw_log_flush();
+    set_output(fd);
+}
+
+void tw_log_replace(int before, int fd)
+{
+    if (out.fd == before)
+        tw_log_use(fd);
 }
 
 static void drop_lines(const char *p, size_t n)
@@ -96,19 +124,69 @@ static ssize_t write_now(const char *p, size_t n)
     return write(out.fd, p, n);
 }
 
+// ---- a full disk --------------------------------------------------------------------------------
+
+// The file ends with these bytes.
+static bool ends_with(const char *p, size_t n, off_t *begin)
+{
+    char end[LINE_BYTES];
+    struct stat st;
+    if (fstat(out.fd, &st) != 0 || st.st_size < (off_t)n || n > sizeof(end))
+        return false;
+    *begin = st.st_size - (off_t)n;
+    return pread(out.fd, end, n, *begin) == (ssize_t)n && memcmp(end, p, n) == 0;
+}
+
+// A write into a file has ended within a line, `n` bytes at p of it: the disk is full. They are
+// taken back, so that the next line is one again. If they cannot be, it gets a line's end before
+// it.
+static void take_back(const char *p, size_t n)
+{
+    off_t begin;
+    out.is_torn = !ends_with(p, n, &begin) || ftruncate(out.fd, begin) != 0;
+}
+
+// How much of a line stands at the end of what was written.
+static size_t torn_bytes(const char *p, size_t n)
+{
+    size_t torn = 0;
+    while (torn < n && p[n - 1 - torn] != '\n')
+        torn++;
+    return torn;
+}
+
+static void mend(void)
+{
+    if (out.is_torn && write_now("\n", 1) == 1)
+        out.is_torn = false;
+}
+
+// ---- out ----------------------------------------------------------------------------------------
+
+// What was written ends within a line: the rest is dropped with all that stands behind it.
+static void give_up_torn(size_t done)
+{
+    size_t torn = out.is_file ? torn_bytes(out.buffer, done) : 0;
+    if (torn > 0)
+        take_back(out.buffer + done - torn, torn);
+    drop_lines(out.buffer + done, out.used - done);
+}
+
 void tw_log_flush(void)
 {
     size_t done = 0;
+    if (out.used > 0)
+        mend();
     while (done < out.used) {
         size_t n = portion(out.buffer + done, out.used - done);
         ssize_t written = write_now(out.buffer + done, n);
         if (written < 0 && errno == EINTR)
             continue;
-        if (written <= 0) {
-            drop_lines(out.buffer + done, out.used - done);
+        done += written > 0 ? (size_t)written : 0;
+        if (written <= 0 || (out.is_file && (size_t)written < n)) {
+            give_up_torn(done);
             break;
         }
-        done += (size_t)written;
     }
     out.used = 0;
 }
@@ -140,108 +218,132 @@ static struct tw_str time_now(void)
     return (struct tw_str){out.stamp, TW_ISO8601_LEN};
 }
 
-// A line in the buffer, begun with the keys that every line has.
-static struct tw_json line_begin(enum tw_level level, struct tw_str kind)
+// A line in the buffer, begun with what every line has.
+static struct tw_log_line line_begin(enum tw_level level, struct tw_str kind)
 {
     if (BUFFER_BYTES - out.used < LINE_BYTES)
         tw_log_flush();
-    struct tw_json line = tw_json_fixed(out.buffer + out.used, LINE_BYTES - 1);
-    tw_json_object(&line);
-    TW_JSON_STR(&line, "time", time_now());
-    TW_JSON_STR(&line, "level", tw_str_of(level_names[level]));
-    TW_JSON_STR(&line, "kind", kind);
-    TW_JSON_STR(&line, "process", tw_str_of(out.process));
-    if (out.worker >= 0)
-        TW_JSON_I64(&line, "worker", out.worker);
-    return line;
+    const struct tw_log_head head = {.time = time_now(),
+                                     .level = level,
+                                     .kind = kind,
+                                     .process = out.process,
+                                     .worker = out.worker,
+                                     .is_coloured = out.is_coloured};
+    return tw_log_line_begin(out.buffer + out.used, LINE_BYTES, out.setup.format, &head);
 }
 
-static void line_end(struct tw_json *line)
+static void line_end(struct tw_log_line *line)
 {
-    tw_json_object_end(line);
-    if (line->failed) {
-        out.dropped++;
-        return;
-    }
-    line->p[line->n] = '\n';
-    out.used += line->n + 1;
+    size_t n = tw_log_line_end(line);
+    out.dropped += n == 0;
+    out.used += n;
 }
 
-// ---- fields -------------------------------------------------------------------------------------
+// ---- kinds --------------------------------------------------------------------------------------
 
-// The place at or before p[n] where a character begins.
-static size_t boundary(const char *p, size_t n)
+static void TW_PRINTF(4, 0) log_event(struct tw_str request_id, enum tw_level level,
+                                      const char *event, const char *fmt, va_list args)
 {
-    size_t at = n;
-    while (at > 0 && n - at < 3 && ((unsigned char)p[at] & 0xC0) == 0x80)
-        at--;
-    return at;
-}
-
-// As much of `value` as takes at most `max` bytes in JSON: fields of bounded size make lines that
-// fit, so that no request can write itself out of the log.
-static struct tw_str cut(struct tw_str value, size_t max)
-{
-    size_t escaped = 0;
-    if (value.n <= max / 6) // \u001f is the longest escape
-        return value;
-    for (size_t i = 0; i < value.n; i++) {
-        unsigned char c = (unsigned char)value.p[i];
-        escaped += c < 0x20 || c == 0x7f ? 6 : c == '"' || c == '\\' ? 2 : 1;
-        if (escaped > max)
-            return (struct tw_str){value.p, boundary(value.p, i)};
-    }
-    return value;
-}
-
-void tw_log(enum tw_level level, const char *event, const char *fmt, ...)
-{
-    if (level < out.level)
-        return;
     char message[1024];
-    va_list args;
-    va_start(args, fmt);
     int n = vsnprintf(message, sizeof(message), fmt, args);
-    va_end(args);
     size_t length = n < 0 ? 0 : (size_t)n;
     if (length >= sizeof(message))
-        length = boundary(message, sizeof(message) - 2);
+        length = tw_log_boundary(message, sizeof(message) - 2);
 
-    struct tw_json line = line_begin(level, TW_STR("event"));
-    TW_JSON_STR(&line, "event", tw_str_of(event));
-    tw_json_key(&line, TW_STR("message"));
-    tw_json_str_untrusted(&line, cut((struct tw_str){message, length}, 3500));
+    struct tw_log_line line = line_begin(level, level >= TW_LEVEL_ERROR ? TW_STR("error")
+                                                                        : TW_STR("event"));
+    tw_log_line_bare(&line, TW_STR("event"), tw_str_of(event), 64, 0);
+    tw_log_line_message(&line, (struct tw_str){message, length}, 3500);
+    tw_log_line_str(&line, TW_STR("requestId"), request_id, 64);
     line_end(&line);
     tw_log_flush();
 }
 
-static void put_optional(struct tw_json *line, struct tw_str key, struct tw_str value, size_t max)
+void tw_log(enum tw_level level, const char *event, const char *fmt, ...)
 {
-    if (value.n == 0)
+    va_list args;
+    if (level < out.setup.level)
         return;
-    tw_json_key(line, key);
-    tw_json_str_untrusted(line, cut(value, max));
+    va_start(args, fmt);
+    log_event(TW_STR(""), level, event, fmt, args);
+    va_end(args);
+}
+
+void tw_log_for(struct tw_str request_id, enum tw_level level, const char *event, const char *fmt,
+                ...)
+{
+    va_list args;
+    if (level < out.setup.level)
+        return;
+    va_start(args, fmt);
+    log_event(request_id, level, event, fmt, args);
+    va_end(args);
+}
+
+// Who, and which request.
+static void put_ids(struct tw_log_line *line, const struct tw_log_access *entry)
+{
+    tw_log_line_str(line, TW_STR("principal"), entry->principal, 64);
+    tw_log_line_str(line, TW_STR("sub"), entry->subject, 512);
+    tw_log_line_str(line, TW_STR("requestId"), entry->request_id, 64);
+    tw_log_line_str(line, TW_STR("traceId"), entry->trace_id, 32);
 }
 
 void tw_log_access(const struct tw_log_access *entry)
 {
     enum tw_level level = entry->level > TW_LEVEL_INFO ? entry->level : TW_LEVEL_INFO;
-    if (level < out.level)
+    if (level < out.setup.level)
         return;
-    struct tw_json line = line_begin(level, TW_STR("access"));
-    // The limits and some 300 bytes for keys and numbers stay below LINE_BYTES.
-    put_optional(&line, TW_STR("requestId"), entry->request_id, 64);
-    put_optional(&line, TW_STR("method"), entry->method, 32);
-    put_optional(&line, TW_STR("path"), entry->path, 2000);
-    put_optional(&line, TW_STR("route"), entry->route, 256);
-    TW_JSON_I64(&line, "status", entry->http_status);
-    put_optional(&line, TW_STR("code"), entry->code, 64);
-    TW_JSON_I64(&line, "bytes", (int64_t)entry->bytes_sent);
-    TW_JSON_I64(&line, "durationUs", (int64_t)entry->duration_us);
-    put_optional(&line, TW_STR("protocol"), entry->protocol, 16);
-    put_optional(&line, TW_STR("peer"), entry->peer, 64);
-    put_optional(&line, TW_STR("client"), entry->client, 64);
-    put_optional(&line, TW_STR("sub"), entry->subject, 512);
-    put_optional(&line, TW_STR("traceparent"), entry->traceparent, 128);
+    struct tw_log_line line = line_begin(level, TW_STR("access"));
+    // The limits and some 400 bytes for keys and numbers stay below LINE_BYTES.
+    tw_log_line_bare_i64(&line, TW_STR("status"), entry->http_status);
+    tw_log_line_bare_us(&line, TW_STR("durationUs"), entry->duration_us, 4);
+    tw_log_line_bare(&line, TW_STR("method"), entry->method, 32, 6);
+    tw_log_line_bare(&line, TW_STR("path"), entry->path, 2000, 0);
+    tw_log_line_str(&line, TW_STR("route"), entry->route, 256);
+    tw_log_line_str(&line, TW_STR("code"), entry->code, 64);
+    if (entry->n_statements > 0) {
+        tw_log_line_us(&line, TW_STR("queueUs"), entry->queue_us);
+        tw_log_line_us(&line, TW_STR("dbUs"), entry->db_us);
+    }
+    tw_log_line_i64(&line, TW_STR("bytes"), (int64_t)entry->bytes_sent);
+    tw_log_line_str(&line, TW_STR("protocol"), entry->protocol, 16);
+    tw_log_line_str(&line, TW_STR("peer"), entry->peer, 64);
+    tw_log_line_str(&line, TW_STR("client"), entry->client, 64);
+    put_ids(&line, entry);
+    line_end(&line);
+}
+
+void tw_log_audit(const struct tw_log_access *entry, const char *outcome, struct tw_str entity,
+                  struct tw_str store)
+{
+    struct tw_log_line line = line_begin(TW_LEVEL_INFO, TW_STR("audit"));
+    tw_log_line_bare_i64(&line, TW_STR("status"), entry->http_status);
+    tw_log_line_bare(&line, TW_STR("outcome"), tw_str_of(outcome), 16, 8);
+    tw_log_line_bare(&line, TW_STR("method"), entry->method, 32, 6);
+    tw_log_line_bare(&line, TW_STR("entity"), entity, 1000, 0);
+    tw_log_line_str(&line, TW_STR("route"), entry->route, 256);
+    tw_log_line_str(&line, TW_STR("code"), entry->code, 64);
+    tw_log_line_str(&line, TW_STR("store"), store, 256);
+    tw_log_line_str(&line, TW_STR("peer"), entry->peer, 64);
+    tw_log_line_str(&line, TW_STR("client"), entry->client, 64);
+    put_ids(&line, entry);
+    line_end(&line);
+}
+
+void tw_log_failure(const struct tw_log_access *entry, const char *message)
+{
+    if (entry->level < out.setup.level)
+        return;
+    struct tw_log_line line = line_begin(entry->level, TW_STR("error"));
+    tw_log_line_bare(&line, TW_STR("event"), TW_STR("request_failed"), 64, 0);
+    tw_log_line_message(&line, tw_str_of(message), 1000);
+    tw_log_line_i64(&line, TW_STR("status"), entry->http_status);
+    tw_log_line_str(&line, TW_STR("code"), entry->code, 64);
+    tw_log_line_str(&line, TW_STR("method"), entry->method, 32);
+    tw_log_line_str(&line, TW_STR("path"), entry->path, 1000);
+    tw_log_line_str(&line, TW_STR("route"), entry->route, 256);
+    tw_log_line_us(&line, TW_STR("durationUs"), entry->duration_us);
+    put_ids(&line, entry);
     line_end(&line);
 }

@@ -12,6 +12,7 @@
 #include "gateway/db_migrate.h"
 #include "gateway/fleet.h"
 #include "gateway/heritage.h"
+#include "gateway/log_file.h"
 #include "gateway/rate_limit.h"
 #include "gateway/reference.h"
 #include "gateway/tls_files.h"
@@ -93,7 +94,7 @@ static bool database_has_room(const struct tw_config *config)
 // What the configuration names must also be usable: said now, not by a worker in its log.
 static bool is_usable(const struct tw_config *config, char *err, size_t err_size)
 {
-    return tw_tls_files_check(config, err, err_size) &&
+    return tw_log_file_check(config, err, err_size) && tw_tls_files_check(config, err, err_size) &&
            tw_auth_files_check(config, err, err_size) && tw_fleet_check(config, err, err_size) &&
            routes_exist(config, err, err_size);
 }

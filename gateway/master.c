@@ -217,6 +217,21 @@ static void reap(struct tw_master *master)
         tw_supervise_refill(master->current->supervisor);
 }
 
+static void reopen_logs(struct tw_master *master)
+{
+    struct tw_generation *all[] = {master->current, master->next, master->leaving};
+    bool any_file = false, any = false;
+    for (size_t i = 0; i < TW_COUNT(all); i++)
+        if (all[i]) {
+            any_file |= all[i]->log.fd >= 0;
+            any |= tw_generation_reopen_log(all[i]);
+        }
+    if (any)
+        tw_log(TW_LEVEL_INFO, "log_reopened", "the log's file was opened anew");
+    else if (!any_file)
+        tw_log(TW_LEVEL_INFO, "signal_ignored", "the log is standard output: nothing to reopen");
+}
+
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
     (void)what;
@@ -228,7 +243,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     } else if (number == SIGUSR2) {
         master->upgrade_wanted = true;
     } else if (number == SIGUSR1) {
-        tw_log(TW_LEVEL_INFO, "signal_ignored", "the log is standard output: nothing to reopen");
+        reopen_logs(master);
     } else if (master->stage == TW_STAGE_RUNNING) {
         begin_stop(master, (int)number);
     } else if (number == SIGINT && master->stage != TW_STAGE_KILLED) {
@@ -371,8 +386,10 @@ int tw_master_run(const struct tw_master_setup *setup, struct tw_config *config)
     struct tw_master master = {.setup = setup, .heir.fd = -1, .start_unix_ms = tw_unix_ms()};
     master.ready_changed_unix_ms = master.start_unix_ms;
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); // a log file at its limit (ulimit -f) costs lines
     (void)tw_upgrade_inherit(&master.inherited);
-    tw_log_open("master", -1, tw_generation_log_level(config));
+    const struct tw_log_setup log = tw_generation_log_setup(config);
+    tw_log_open("master", -1, &log);
     event_set_log_callback(on_libevent_log);
     bool furnished = furnish(&master, config);
     if (!furnished)

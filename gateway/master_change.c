@@ -109,10 +109,9 @@ static void put_in_force(struct tw_master *master)
     master->leaving_until_us = UINT64_MAX;
     master->settle_us = tw_now_us() + SETTLE_MAX_MS * 1000;
     tw_supervise_accept(master->current->supervisor);
-    if (before && tw_generation_log_level(before->config) !=
-                      tw_generation_log_level(master->current->config)) {
+    if (before) {
         tw_log_flush();
-        tw_log_open("master", -1, tw_generation_log_level(master->current->config));
+        tw_log_open("master", -1, &master->current->log);
     }
 }
 

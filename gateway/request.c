@@ -8,8 +8,8 @@
 #include "gateway/client_address.h"
 #include "gateway/content.h"
 #include "gateway/cors.h"
-#include "gateway/log.h"
 #include "gateway/reply.h"
+#include "gateway/request_log.h"
 #include "gateway/sales_stats.h"
 #include "gateway/worker.h"
 
@@ -89,37 +89,6 @@ static void take_request_id(struct tw_req *req)
     }
 }
 
-static struct tw_str protocol_name(const h2o_req_t *h2o)
-{
-    return h2o->version >= 0x200   ? TW_STR("HTTP/2")
-           : h2o->version == 0x101 ? TW_STR("HTTP/1.1")
-                                   : TW_STR("HTTP/1.0");
-}
-
-static void log_access(struct tw_req *req, uint64_t duration_us)
-{
-    char peer[TW_ADDRESS_TEXT_MAX], client[TW_ADDRESS_TEXT_MAX];
-    const struct tw_conn *conn = req->conn;
-    bool through_proxy = memcmp(&conn->peer, &req->client, sizeof(conn->peer)) != 0;
-    struct tw_log_access entry = {
-        .level = tw_status_info(req->status)->level,
-        .request_id = req->request_id,
-        .method = str_of(req->h2o->input.method),
-        .path = req->path,
-        .route = tw_str_of(req->route ? req->route->pattern : NULL),
-        .protocol = protocol_name(req->h2o),
-        .peer = tw_address_format(&conn->peer, peer),
-        .client = through_proxy ? tw_address_format(&req->client, client) : TW_STR(""),
-        .code = req->status != TW_OK ? tw_str_of(tw_status_info(req->status)->code) : TW_STR(""),
-        .subject = req->principal ? req->principal->subject : TW_STR(""),
-        .traceparent = tw_req_header(req, TW_STR("traceparent")),
-        .http_status = req->http_status,
-        .bytes_sent = req->h2o->bytes_sent,
-        .duration_us = duration_us,
-    };
-    tw_log_access(&entry);
-}
-
 // The request's memory goes: its answer has been sent, or its client has left.
 static void on_dispose(void *p)
 {
@@ -136,8 +105,7 @@ static void on_dispose(void *p)
         tw_metric_add(req->page, TW_METRIC_REQUESTS_ABANDONED, 1);
     size_t row = req->route ? tw_req_route_index(req) + 1 : 0;
     tw_stats_request(req->page, (unsigned)row, req->http_status, duration_us);
-    if (req->config->log_access)
-        log_access(req, duration_us);
+    tw_request_log_end(req, duration_us);
     tw_rate_limit_end(req);
     tw_principal_unref(req->principal);
 }
@@ -207,10 +175,18 @@ struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o)
 
 // ---- waiting ------------------------------------------------------------------------------------
 
+void tw_req_account(struct tw_req *req, const struct tw_db_times *times)
+{
+    req->n_statements++;
+    req->queue_us += times->queue_us;
+    req->db_us += times->server_us;
+}
+
 static void on_db_result(void *owner, const struct tw_db_result *result)
 {
     struct tw_req *req = owner;
     req->waiting_for = NULL;
+    tw_req_account(req, &result->times);
     bool is_for_step = req->step_judges || result->status == TW_OK ||
                        result->status == TW_ALREADY_EXISTS;
     struct tw_verdict verdict = is_for_step ? req->next_step(req, result)

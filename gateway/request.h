@@ -57,10 +57,12 @@ struct tw_req {
     // For request.c and reply.c only.
     struct tw_db_query *waiting_for;
     tw_db_step next_step;
-    bool step_judges;       // it takes every status
-    unsigned http_status;   // 0 until answered
-    unsigned retry_after_s; // for a 429 or 503; 0: as usual
-    bool head_has_passed;   // its client was told to send the body (Expect)
+    bool step_judges;         // it takes every status
+    unsigned http_status;     // 0 until answered
+    unsigned retry_after_s;   // for a 429 or 503; 0: as usual
+    bool head_has_passed;     // its client was told to send the body (Expect)
+    unsigned n_statements;    // answered
+    uint64_t queue_us, db_us; // as in struct tw_db_times, of all of them
 
     // For cached.c only.
     const struct tw_cached_read *cached_read;
@@ -77,6 +79,9 @@ struct tw_req {
 
 // Memory of the request; never NULL, never freed by hand.
 void *tw_req_alloc(struct tw_req *req, size_t n);
+
+// For request.c and cached.c: a statement has been answered for this request.
+void tw_req_account(struct tw_req *req, const struct tw_db_times *times);
 
 // First value of a request header, `name` in lower case; p is NULL when it is absent.
 struct tw_str tw_req_header(const struct tw_req *req, struct tw_str name);

@@ -29,6 +29,7 @@ struct slot {
     bool waits;               // it has not been told to accept
     bool drain_owed;          // the drain message is still to be sent
     uint64_t requests_before; // of its predecessors in this row
+    bool log_owed;            // the log's new file, too
 };
 
 struct tw_supervisor {
@@ -96,6 +97,7 @@ static void slot_clear(struct slot *slot)
     slot->pid = 0;
     slot->aborted_us = 0;
     slot->drain_owed = false;
+    slot->log_owed = false;
     slot->owner->lives[slot->index] = (struct tw_worker_life){0};
     const struct tw_supervisor_setup *setup = &slot->owner->setup;
     clear_page(page_of(slot->owner, slot->index));
@@ -151,9 +153,10 @@ static _Noreturn void run_child(const struct slot *slot, int ipc_fd, const sigse
         .row = setup->first_row + slot->index,
         .waits = setup->waits,
         .ipc_fd = ipc_fd,
+        .log_fd = setup->log->fd,
     };
     heritage.listen_fds = sockets_of(slot, &heritage.n_listen_fds);
-    tw_become_worker(&heritage, setup->log_level, mask);
+    tw_become_worker(&heritage, setup->log, mask);
 }
 
 // Forks with all signals blocked, so that none reaches the child before it has its own handlers.
@@ -381,6 +384,8 @@ static void tell(struct slot *slot)
     const struct tw_supervisor *supervisor = slot->owner;
     if (slot->waits && !supervisor->setup.waits)
         slot->waits = !tw_ipc_send(slot->ipc_fd, TW_IPC_ACCEPT, 0);
+    if (slot->log_owed)
+        slot->log_owed = !tw_ipc_send_fd(slot->ipc_fd, TW_IPC_LOG_FILE, supervisor->setup.log->fd);
     if (slot->drain_owed)
         slot->drain_owed = !tw_ipc_send(slot->ipc_fd, TW_IPC_DRAIN, supervisor->linger_ms);
 }
@@ -408,6 +413,15 @@ void tw_supervise_accept(struct tw_supervisor *supervisor)
     for (unsigned i = 0; i < supervisor->setup.n_workers; i++)
         if (supervisor->slots[i].pid != 0)
             tell(&supervisor->slots[i]);
+}
+
+void tw_supervise_change_log_file(struct tw_supervisor *supervisor)
+{
+    for (unsigned i = 0; i < supervisor->setup.n_workers; i++)
+        if (supervisor->slots[i].pid != 0) {
+            supervisor->slots[i].log_owed = true;
+            tell(&supervisor->slots[i]);
+        }
 }
 
 void tw_supervise_drain(struct tw_supervisor *supervisor, uint32_t linger_ms)

@@ -12,7 +12,7 @@
 // A worker begins with SIGINT, SIGTERM and SIGHUP ignored: a terminal or a service manager sends
 // them to the whole group, and only the master decides when workers leave. SIGPIPE is ignored too;
 // every other signal is as it was when the master began. All descriptors are closed but 0 to 2, its
-// own listening sockets and its end of the ipc pair.
+// own listening sockets, its end of the ipc pair and the log's file.
 
 #ifndef TW_SUPERVISE_H
 #define TW_SUPERVISE_H
@@ -21,6 +21,7 @@
 
 #include "gateway/heritage.h"
 #include "gateway/listen.h"
+#include "gateway/log.h"
 #include "gateway/readiness.h"
 #include "gateway/status.h"
 
@@ -53,7 +54,7 @@ struct tw_supervisor_setup {
     unsigned first_row;               // of their pages and their cells in count tables
     const struct tw_sockets *sockets; // at least one row per worker
     bool waits;                       // they accept only after tw_supervise_accept()
-    enum tw_level log_level;
+    const struct tw_log_setup *log;   // its descriptor may change
     // A worker has seen a key id that its key set of this issuer lacks.
     void (*on_unknown_kid)(void *arg, size_t issuer);
     void *arg;
@@ -81,6 +82,9 @@ uint32_t tw_supervise_any_has(struct tw_supervisor *supervisor);
 // Several times a second: aborts workers whose heartbeat is older than TW_HEARTBEAT_MAX_US, kills
 // those that outlive that by 2 s, sends again what could not be sent.
 void tw_supervise_tick(struct tw_supervisor *supervisor);
+
+// Tells all workers the descriptor that stands in setup->log now, which has one.
+void tw_supervise_change_log_file(struct tw_supervisor *supervisor);
 
 // From now on the dead are not replaced, and the living are told to finish and leave. Idle HTTP/1
 // connections may come with another request for `linger_ms`.

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "gateway/accept.h"
 #include "gateway/gzip.h"
@@ -131,8 +132,19 @@ static bool has_drained(const struct tw_worker *worker)
     return (empty && tw_db_unfinished(worker->db) == 0) || tw_now_us() >= worker->drain_until_us;
 }
 
-static void obey(struct tw_worker *worker, const struct tw_ipc_message *message)
+// The log's file was renamed; what waits still goes there.
+static void change_log_file(struct tw_worker *worker, int fd)
 {
+    tw_log_use(fd);
+    if (worker->log_fd >= 0)
+        close(worker->log_fd);
+    worker->log_fd = fd;
+}
+
+static void obey(struct tw_worker *worker, const struct tw_ipc_message *message, int passed_fd)
+{
+    if (passed_fd >= 0)
+        change_log_file(worker, passed_fd);
     if (message->kind == TW_IPC_DRAIN)
         begin_drain(worker, worker->config->shutdown_drain_timeout_ms, message->argument,
                     "asked by the master");
@@ -147,8 +159,10 @@ static void on_master_says(h2o_socket_t *sock, const char *err)
     struct tw_worker *worker = sock->data;
     struct tw_ipc_message message;
     enum tw_ipc_read read = TW_IPC_READ_CLOSED;
-    while (!err && (read = tw_ipc_read(worker->heritage->ipc_fd, &message)) == TW_IPC_READ_MESSAGE)
-        obey(worker, &message);
+    int passed_fd;
+    while (!err && (read = tw_ipc_read_fd(worker->heritage->ipc_fd, &message, &passed_fd)) ==
+                       TW_IPC_READ_MESSAGE)
+        obey(worker, &message, passed_fd);
     if (read == TW_IPC_READ_CLOSED) {
         h2o_socket_read_stop(sock);
         begin_drain(worker, ORPHAN_DRAIN_MS, ORPHAN_LINGER_IDLE_MS, "the master is gone");
@@ -267,7 +281,9 @@ int tw_worker_run(const struct tw_heritage *heritage)
     worker->heritage = heritage;
     worker->config = heritage->config;
     worker->page = tw_shared_worker(heritage->shared, heritage->row);
+    worker->log_fd = heritage->log_fd;
     h2o_linklist_init_anchor(&worker->conns);
+    tw_request_log_init(&worker->request_log, worker->config);
     signal(SIGPIPE, SIG_IGN);
     bool installed = h2o_init(worker);
     if (!installed || !db_init(worker) || !tw_worker_keys_init(worker) || !access_init(worker) ||

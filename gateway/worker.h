@@ -16,6 +16,7 @@
 #include "gateway/heritage.h"
 #include "gateway/rate_limit.h"
 #include "gateway/request.h"
+#include "gateway/request_log.h"
 
 #define TW_CONN_MAGIC 0x7711c0deu
 
@@ -52,10 +53,12 @@ struct tw_worker {
     struct tw_db *db;
     struct tw_cached_reads *cached; // NULL: every read is a query
     struct tw_verifier *verifier;
-    struct tw_access *access;          // per route
-    struct tw_principal *nobody;       // whoever uses a public route
-    struct tw_reply_head *reply_head;  // what every answer's head has
-    struct tw_gzip *gzip;              // for reply.c
+    struct tw_access *access;         // per route
+    struct tw_principal *nobody;      // whoever uses a public route
+    struct tw_reply_head *reply_head; // what every answer's head has
+    struct tw_gzip *gzip;             // for reply.c
+    struct tw_request_log request_log;
+    int log_fd;                        // the log's file, or -1
     struct tw_limit_rule failure_rule; // for bad tokens; unused when their rate is 0
     struct tw_rate_limits *rate_limits;
     struct tw_fleet *fleet;                                  // NULL: the node counts for itself

@@ -62,6 +62,7 @@ def changes(config, pki):
     tls = config["listen"][1]["tls"]
     at = {"address": "127.0.0.1", "port": 0}
     return {
+        "log": {"principal": "plain"},
         "workers": 1,  # so that a ticket always comes back to the worker that made it
         "listen": [at, {**at, "tls": tls},
                    {**at, "tls": {**tls, "clientCa": pki.ca.pem}},

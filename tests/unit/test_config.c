@@ -185,6 +185,33 @@ static void other_values(void **state)
     refused("log: {level: [info]}\n", "a.yaml:1: log.level: must be a single value, not a list");
 }
 
+static void shares(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t ppm; // -1: no share, -2: out of range
+    } cases[] = {{"0", 0},         {"1", 1000000},
+                 {"1.0", 1000000}, {"0.1", 100000},
+                 {"0.25", 250000}, {"0.000001", 1},
+                 {"00.5", 500000}, {"1.000001", -2},
+                 {"2", -2},        {"99999999999999999999999", -2},
+                 {"-0.1", -1},     {".5", -1},
+                 {"1.", -1},       {"0.0000001", -1},
+                 {"0.5x", -1},     {"1e-3", -1},
+                 {"10%", -1},      {"0.1.1", -1}};
+    for (size_t i = 0; i < TW_COUNT(cases); i++) {
+        struct tw_config *config = load_env("TILLWAY_LOG_SAMPLE_2XX", cases[i].text);
+        if ((cases[i].ppm >= 0) != (config != NULL))
+            fail_msg("%s: %s", cases[i].text, err);
+        if (config)
+            assert_int_equal(config->log_sample_2xx_ppm, cases[i].ppm);
+        else if (!strstr(err, cases[i].ppm == -1 ? "is not a share" : "out of range"))
+            fail_msg("%s: %s", cases[i].text, err);
+        tw_config_free(config);
+    }
+}
+
 static void currencies(void **state)
 {
     (void)state;
@@ -431,6 +458,7 @@ int main(void)
         CONFIG_TEST(durations),
         CONFIG_TEST(sizes),
         CONFIG_TEST(other_values),
+        CONFIG_TEST(shares),
         CONFIG_TEST(currencies),
         CONFIG_TEST(keys_nobody_knows),
         CONFIG_TEST(yaml_that_is_refused),

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ipc: one packet is one message, nobody waits, and end of file is told from silence.
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE // pipe2
+#endif
 #include "tests/unit/test_kit.h"
 
 #include <errno.h>
@@ -43,6 +46,34 @@ static void test_flags(void **state)
         assert_true(fcntl(fds[i], F_GETFL) & O_NONBLOCK);
         assert_true(fcntl(fds[i], F_GETFD) & FD_CLOEXEC);
     }
+}
+
+// A descriptor comes with its message, to whoever asks for it; others' copies are closed.
+static void test_descriptors(void **state)
+{
+    (void)state;
+    struct tw_ipc_message message;
+    int passed, ends[2];
+    char byte = 0;
+    assert_int_equal(tw_ipc_read_fd(fds[1], &message, &passed), TW_IPC_READ_NOTHING);
+    assert_int_equal(passed, -1);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_true(tw_ipc_send(fds[0], TW_IPC_DRAIN, 5));
+    assert_true(tw_ipc_send_fd(fds[0], TW_IPC_LOG_FILE, ends[1]));
+    assert_true(tw_ipc_send_fd(fds[0], TW_IPC_LOG_FILE, ends[1]));
+    close(ends[1]);
+    assert_int_equal(tw_ipc_read_fd(fds[1], &message, &passed), TW_IPC_READ_MESSAGE);
+    assert_int_equal(message.argument, 5);
+    assert_int_equal(passed, -1);
+    assert_int_equal(tw_ipc_read_fd(fds[1], &message, &passed), TW_IPC_READ_MESSAGE);
+    assert_int_equal(message.kind, TW_IPC_LOG_FILE);
+    assert_true(passed >= 0 && (fcntl(passed, F_GETFD) & FD_CLOEXEC));
+    assert_int_equal(write(passed, "x", 1), 1);
+    close(passed);
+    assert_next(fds[1], TW_IPC_LOG_FILE, 0); // by tw_ipc_read, which wants none
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    assert_int_equal(read(ends[0], &byte, 1), 0); // nobody holds the other end any more
+    close(ends[0]);
 }
 
 static void test_messages_in_order_both_ways(void **state)
@@ -149,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         PAIR_TEST(test_flags),
+        PAIR_TEST(test_descriptors),
         PAIR_TEST(test_messages_in_order_both_ways),
         PAIR_TEST(test_end_of_file),
         PAIR_TEST(test_end_of_the_other_process),

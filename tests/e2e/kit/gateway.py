@@ -41,7 +41,8 @@ class Gateway:
         prefix: a command that becomes the gateway (unshare, nice, …)."""
         Gateway._count += 1
         self._base = os.path.join(directory, "gateway-%d" % Gateway._count)
-        self.log_path = self._base + ".log"
+        self._stdout_path = self._base + ".log"
+        self.log_path = config.get("log", {}).get("file") or self._stdout_path
         self.stderr_path = self._base + ".stderr"
         self.config_path = self._base + ".yaml"
         self._config = config
@@ -56,6 +57,7 @@ class Gateway:
         self.process = None
         self._marks = {}
         self._parsed, self._parsed_to = [], 0  # lines of the log, and how many bytes they take
+        self._parsed_ino = None
         self.expect_stderr = ""  # a pattern of lines that may stand on stderr
 
     # ---- configuration --------------------------------------------------------------------------
@@ -91,7 +93,7 @@ class Gateway:
     # ---- life -----------------------------------------------------------------------------------
 
     def spawn(self):
-        with open(self.log_path, "ab") as log, open(self.stderr_path, "ab") as err:
+        with open(self._stdout_path, "ab") as log, open(self.stderr_path, "ab") as err:
             self.process = spawn(self._command, stderr=err, env=self._env,
                                  stdout=log if self._log_to is None else self._log_to)
         self.pid = self.group = self.process.pid
@@ -165,12 +167,15 @@ class Gateway:
             return f.read()
 
     def log_text(self):
+        if not os.path.exists(self.log_path):  # log.file, before the master has opened it
+            return ""
         with open(self.log_path, encoding="utf-8") as f:
             return f.read()
 
     def mark(self):
         """What is written from now on is what recent() shows."""
-        self._marks = {path: os.path.getsize(path) for path in (self.log_path, self.stderr_path)}
+        self._marks = {path: os.path.getsize(path) for path in (self.log_path, self.stderr_path)
+                       if os.path.exists(path)}
 
     def recent(self, n=40):
         """{name: last lines} since mark(), for a failed test's report."""
@@ -184,9 +189,12 @@ class Gateway:
 
     def lines(self):
         """Every whole line of the log, parsed; a line that is no JSON object fails."""
+        if not os.path.exists(self.log_path):
+            return []
         with open(self.log_path, "rb") as f:
-            if os.fstat(f.fileno()).st_size < self._parsed_to:  # another file, or cut
-                self._parsed, self._parsed_to = [], 0
+            stat = os.fstat(f.fileno())
+            if stat.st_size < self._parsed_to or stat.st_ino != self._parsed_ino:  # another one, or cut
+                self._parsed, self._parsed_to, self._parsed_ino = [], 0, stat.st_ino
             f.seek(self._parsed_to)
             data = f.read()
         whole = data[:data.rfind(b"\n") + 1]
@@ -208,6 +216,7 @@ class Gateway:
         """Every line is JSON, none holds a token, no sanitizer has spoken, stderr is silent."""
         self.lines()
         text, err = self.log_text(), self.stderr()
+        assert self.log_path == self._stdout_path or os.path.getsize(self._stdout_path) == 0
         assert "eyJ" not in text and "eyJ" not in err, "a token stands in the log"
         assert not SANITIZER.search(err), err[:8000]
         left = [line for line in err.splitlines()
