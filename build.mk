@@ -18,7 +18,7 @@ endif
 # ccache when it is there: a clean build then takes seconds.
 CC := $(shell command -v ccache) $(or $(COMPILER),gcc)
 
-PACKAGES := zlib libpq libevent libevent_openssl jansson yaml-0.1 libjwt libssl libcrypto hiredis
+PACKAGES := zlib libpq libevent libevent_openssl jansson yaml-0.1 libjwt libssl libcrypto hiredis libseccomp
 CFLAGS := -std=gnu11 -g -fno-omit-frame-pointer $(HARDENING) $(WARNINGS) \
     -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES)) $(EXTRA_CFLAGS)
 LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
@@ -95,9 +95,9 @@ FUZZED := tests/fuzz/targets.c tests/fuzz/http1.c
 $(BUILD)/unit/test_fuzz_corpora: $(FUZZED)
 $(BUILD)/unit/test_fuzz_corpora: MORE_SOURCES := $(FUZZED)
 
-$(HARNESS): tests/master/harness.c $(BUILD)/libtillway.a
+$(HARNESS): tests/master/harness.c tests/master/rights.c $(BUILD)/libtillway.a
 	@echo "  CC $<"
-	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ $(LIBS)
+	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< tests/master/rights.c $(BUILD)/libtillway.a -o $@ $(LIBS)
 
 # What a token costs (bench/identity.sh).
 $(BUILD)/bench-verifier: bench/verifier.c $(BUILD)/libtillway.a

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gateway/log.h"
+#include "gateway/seccomp.h"
 
 static void close_between(int first, int last)
 {
@@ -63,6 +64,20 @@ static void reset_signals(const sigset_t *mask)
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
+// Gives up what it will never need. Without the account's rights it must not go on; a kernel
+// without filters is no reason not to sell.
+static bool confine(const struct tw_heritage *heritage)
+{
+    if (!tw_account_become(heritage->account)) {
+        tw_log(TW_LEVEL_ERROR, "worker_failed", "cannot become \"%s\": %s", heritage->config->user,
+               strerror(errno));
+        return false;
+    }
+    if (!tw_seccomp_install(tw_seccomp_mode_of(heritage->config->seccomp)))
+        tw_log(TW_LEVEL_WARN, "seccomp_failed", "no filter of system calls: %s", strerror(errno));
+    return true;
+}
+
 _Noreturn void tw_become_worker(const struct tw_heritage *heritage, const struct tw_log_setup *log,
                                 const sigset_t *signal_mask)
 {
@@ -72,5 +87,7 @@ _Noreturn void tw_become_worker(const struct tw_heritage *heritage, const struct
     reset_signals(signal_mask);
     close_all_but(heritage);
     tw_log_open("worker", (int)heritage->worker_index, log);
+    if (!confine(heritage))
+        exit(1);
     exit(tw_worker_run(heritage));
 }

@@ -80,6 +80,7 @@ static bool make_supervisor(struct tw_generation *generation, const struct tw_ho
         .n_workers = generation->n_workers,
         .first_row = generation->first_row,
         .sockets = &generation->sockets,
+        .account = &generation->account,
         .waits = waits,
         .log = &generation->log,
         .on_unknown_kid = on_unknown_kid,
@@ -137,7 +138,8 @@ static bool make(struct tw_generation *generation, const struct tw_household *ho
         snprintf(err, err_size, "cannot start: no shared memory");
         return false;
     }
-    if (!tw_listen_open(config, generation->n_workers, before ? &before->sockets : held,
+    if (!tw_account_find(config, &generation->account, err, err_size) ||
+        !tw_listen_open(config, generation->n_workers, before ? &before->sockets : held,
                         &generation->sockets, err, err_size) ||
         !start_files(generation, household, err, err_size) ||
         !make_supervisor(generation, household, waits, err, err_size))

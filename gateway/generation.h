@@ -10,6 +10,7 @@
 #ifndef TW_GENERATION_H
 #define TW_GENERATION_H
 
+#include "gateway/account.h"
 #include "gateway/heritage.h"
 #include "gateway/listen.h"
 #include "gateway/log.h"
@@ -37,6 +38,7 @@ struct tw_generation {
     unsigned n_workers, first_row;
     struct tw_log_setup log;
     struct tw_sockets sockets;
+    struct tw_account account;
     struct tw_auth_files *auth_files;
     struct tw_tls_files *tls_files;
     struct tw_jwks_fetch *jwks;

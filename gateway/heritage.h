@@ -8,6 +8,7 @@
 #define TW_HERITAGE_H
 
 #include "config/config.h"
+#include "gateway/account.h"
 #include "gateway/count_table.h"
 #include "gateway/limit.h"
 #include "gateway/router.h"
@@ -29,9 +30,10 @@ struct tw_heritage {
     // Bound, listening, non-blocking: [i] is of listener i % config->n_listens.
     const int *listen_fds;
     size_t n_listen_fds;
-    bool waits; // accepts only when the master says so (TW_IPC_ACCEPT)
-    int ipc_fd; // to the master
-    int log_fd; // the log's file, or -1
+    const struct tw_account *account; // whom it becomes
+    bool waits;                       // accepts only when the master says so (TW_IPC_ACCEPT)
+    int ipc_fd;                       // to the master
+    int log_fd;                       // the log's file, or -1
 };
 
 // Runs a worker until it has drained; returns the exit code. Called in a forked child.

@@ -7,6 +7,7 @@
 
 #include "config/config.h"
 #include "gateway/access.h"
+#include "gateway/account.h"
 #include "gateway/auth_files.h"
 #include "gateway/db_check.h"
 #include "gateway/db_migrate.h"
@@ -96,7 +97,7 @@ static bool is_usable(const struct tw_config *config, char *err, size_t err_size
 {
     return tw_log_file_check(config, err, err_size) && tw_tls_files_check(config, err, err_size) &&
            tw_auth_files_check(config, err, err_size) && tw_fleet_check(config, err, err_size) &&
-           routes_exist(config, err, err_size);
+           routes_exist(config, err, err_size) && tw_account_check(config, err, err_size);
 }
 
 static struct tw_config *load_file(const struct arguments *arguments, char *err, size_t err_size)

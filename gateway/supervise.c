@@ -151,6 +151,7 @@ static _Noreturn void run_child(const struct slot *slot, int ipc_fd, const sigse
         .worker_index = slot->index,
         .n_workers = setup->n_workers,
         .row = setup->first_row + slot->index,
+        .account = setup->account,
         .waits = setup->waits,
         .ipc_fd = ipc_fd,
         .log_fd = setup->log->fd,

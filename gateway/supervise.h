@@ -53,6 +53,7 @@ struct tw_supervisor_setup {
     unsigned n_workers;
     unsigned first_row;               // of their pages and their cells in count tables
     const struct tw_sockets *sockets; // at least one row per worker
+    const struct tw_account *account; // whom workers become
     bool waits;                       // they accept only after tw_supervise_accept()
     const struct tw_log_setup *log;   // its descriptor may change
     // A worker has seen a key id that its key set of this issuer lacks.

@@ -9,6 +9,7 @@
 //   spin         never turn the loop again     ready N    say these TW_READY_* bits
 //   stubborn     ignore being told to drain    metrics    set one gauge and one counter to 7
 //   linger       when told to drain, close the listening sockets but stay
+//   try WORD        do what a worker may not, or must (rights.c): 0, or errno
 //   kid I N      report N unknown key ids      keys I     generation and text of slot I's document
 // TILLWAY_HARNESS_START=die: leave with code 3 at once; =unready: say no bits; =mute: never turn.
 // The same word may stand in the file that TILLWAY_HARNESS_MODE names, for workers to come. Not
@@ -26,6 +27,7 @@
 #include "gateway/heritage.h"
 #include "gateway/ipc.h"
 #include "gateway/log.h"
+#include "tests/master/rights.h"
 
 struct worker {
     const struct tw_heritage *heritage;
@@ -76,8 +78,10 @@ static void report_kids(const struct worker *worker, unsigned issuer, unsigned n
 static void obey(struct worker *worker, const char *line, FILE *out)
 {
     unsigned a = 0, b = 0;
-    char word[16] = "";
+    char word[16] = "", what[32] = "";
     sscanf(line, "%15s %u %u", word, &a, &b);
+    if (sscanf(line, "try %31s", what) == 1)
+        fprintf(out, "%d\n", tw_try(what));
     if (strcmp(word, "exit") == 0)
         exit((int)a);
     if (strcmp(word, "signal") == 0)
