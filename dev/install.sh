@@ -64,7 +64,7 @@ fi
 
 # The server package would start a cluster on port 5432 that nobody asked for. A drop-in says no
 # for as long as this installation lasts; whoever installs PostgreSQL later gets the usual one. So it
-# is with the service of pgbouncer on port 6432, of which we want the program.
+# is with the services of pgbouncer, Prometheus and Alertmanager, of which we want the programs.
 drop_in_dir=/etc/postgresql-common/createcluster.d
 drop_in=$drop_in_dir/zz-tillway.conf
 policy=/usr/sbin/policy-rc.d
@@ -83,11 +83,11 @@ case " ${missing[*]} " in
     ;;
 esac
 case " ${missing[*]} " in
-*" pgbouncer "*)
+*" pgbouncer "* | *" prometheus "* | *" prometheus-alertmanager "*)
     if [ ! -e "$policy" ]; then # else the machine has its own rule for services
         our_policy=$policy
         # shellcheck disable=SC2016
-        printf '%s\n' '#!/bin/sh' 'case "$*" in *pgbouncer*) exit 101 ;; esac' |
+        printf '%s\n' '#!/bin/sh' 'case "$*" in *pgbouncer* | *prometheus*) exit 101 ;; esac' |
             "${as_root[@]}" tee -- "$policy" >/dev/null
         "${as_root[@]}" chmod 755 -- "$policy"
     fi

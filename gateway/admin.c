@@ -202,5 +202,6 @@ void tw_admin_free(struct tw_admin *admin)
         event_free(admin->rest);
     if (admin->http)
         evhttp_free(admin->http);
+    free(admin->metrics.p);
     free(admin);
 }

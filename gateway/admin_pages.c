@@ -48,15 +48,17 @@ static void get_readyz(struct evhttp_request *req, struct tw_admin *admin)
     tw_admin_send_opened(req, now.ready ? HTTP_OK : HTTP_SERVUNAVAIL, JSON, &json);
 }
 
-static void print_metrics(const struct tw_admin *admin, FILE *out)
-{
-    struct tw_metrics_view view = admin->source.metrics(admin->source.arg);
-    tw_metrics_text(&view, out);
-}
-
 static void get_metrics(struct evhttp_request *req, struct tw_admin *admin)
 {
-    send_printed(req, TW_METRICS_CONTENT_TYPE, print_metrics, admin);
+    struct tw_metrics_view view = admin->source.metrics(admin->source.arg);
+    struct tw_text *text = &admin->metrics;
+    text->n = 0;
+    text->failed = false;
+    tw_metrics_text(&view, text);
+    if (text->failed)
+        tw_admin_send_problem(req, TW_INTERNAL, NULL);
+    else
+        tw_admin_send(req, HTTP_OK, TW_METRICS_CONTENT_TYPE, (struct tw_str){text->p, text->n});
 }
 
 static void print_config(const struct tw_admin *admin, FILE *out)

@@ -376,6 +376,8 @@ static void dispose(struct tw_master *master)
         event_base_free(master->household.base);
     tw_listen_close(&master->inherited.sockets);
     tw_status_history_free(master->history);
+    tw_process_watch_free(master->processes);
+    free(master->worker_stats);
     tw_shared_free(master->household.pages);
     event_set_log_callback(NULL);
     tw_log_flush();

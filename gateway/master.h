@@ -59,9 +59,11 @@ struct tw_master {
     int64_t start_unix_ms;
     bool was_ready; // what the log said last
     int64_t ready_changed_unix_ms;
-    struct tw_outcome reload, upgrade; // the last ones
-    char restart_keys[256];            // that the last reload could not change
-    struct tw_status_history *history; // NULL until the admin port is open
+    struct tw_outcome reload, upgrade;    // the last ones
+    char restart_keys[256];               // that the last reload could not change
+    struct tw_status_history *history;    // NULL until the admin port is open
+    struct tw_process_watch *processes;   // of workers by their index, the master behind them
+    struct tw_worker_stats *worker_stats; // room for as many; what /metrics was told last
     char error[1024];
 };
 

@@ -4,6 +4,7 @@
 #include "gateway/master.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "gateway/admin.h"
@@ -11,6 +12,8 @@
 #include "gateway/supervise.h"
 #include "gateway/tls_files.h"
 #include "gateway/worker_list.h"
+
+#define WORKERS_MAX 256 // as many as `workers` allows
 
 struct tw_readiness tw_master_readiness(const struct tw_master *master)
 {
@@ -24,9 +27,30 @@ static struct tw_readiness readiness(void *arg)
     return tw_master_readiness(arg);
 }
 
+// Of the generation in force: what the kernel says is at most a second old.
+static size_t look_at_workers(const struct tw_master *master, uint64_t now_us)
+{
+    const struct tw_generation *current = master->current;
+    size_t n = 0;
+    for (unsigned i = 0; i < current->n_workers && i < WORKERS_MAX; i++) {
+        struct tw_worker_seen seen;
+        if (!tw_supervise_see(current->supervisor, i, &seen))
+            continue;
+        master->worker_stats[n++] = (struct tw_worker_stats){
+            .index = i,
+            .started_us = seen.life.started_us,
+            .heartbeat_us = seen.life.heartbeat_us,
+            .process = tw_process_look(master->processes, i, seen.pid, now_us),
+        };
+    }
+    return n;
+}
+
 static struct tw_metrics_view metrics(void *arg)
 {
     const struct tw_master *master = arg;
+    const struct tw_config *config = master->current->config;
+    uint64_t now_us = tw_now_us();
     struct tw_metrics_view view = {
         .shared = master->household.pages,
         .n_pages = master->n_pages,
@@ -36,8 +60,15 @@ static struct tw_metrics_view metrics(void *arg)
                            (master->leaving ? tw_supervise_restarts(master->leaving->supervisor)
                                             : 0),
         .start_unix_ms = master->start_unix_ms,
-        .now_us = tw_now_us(),
+        .now_unix_ms = tw_unix_ms(),
+        .now_us = now_us,
         .limits = master->household.limits,
+        .policies = config->limits,
+        .n_policies = config->n_limits,
+        .readiness = tw_master_readiness(master),
+        .workers = master->worker_stats,
+        .n_workers = look_at_workers(master, now_us),
+        .self = tw_process_look(master->processes, WORKERS_MAX, getpid(), now_us),
     };
     view.jwks = tw_jwks_fetch_stats(master->current->jwks, &view.n_jwks);
     view.certificates = tw_tls_files_stats(master->current->tls_files, &view.n_certificates);
@@ -96,8 +127,12 @@ static const char *reload(void *arg)
 
 bool tw_master_start_admin(struct tw_master *master, int fd)
 {
-    struct tw_metrics_view view = metrics(master);
-    master->history = tw_status_history_new(&view);
+    master->processes = tw_process_watch_new(WORKERS_MAX + 1);
+    master->worker_stats = calloc(WORKERS_MAX, sizeof(master->worker_stats[0]));
+    if (master->processes && master->worker_stats) {
+        struct tw_metrics_view view = metrics(master);
+        master->history = tw_status_history_new(&view);
+    }
     if (!master->history) {
         snprintf(master->error, sizeof(master->error), "cannot open the admin port: out of memory");
         close(fd);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/metrics_text.h"
 
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/metrics_master.h"
+#include "gateway/metrics_put.h"
 #include "gateway/sales_stats.h"
-#include "gateway/version.h"
 
 enum kind { COUNTER, GAUGE };
 
@@ -16,345 +17,220 @@ static const struct {
 #define METRIC(name, kind, prometheus_name, labels, help) \
     [TW_METRIC_##name] = {kind, prometheus_name, labels, help},
 #include "gateway/metrics.def"
-#undef METRIC
 };
 
-static const char *const class_names[6] = {"abandoned", "1xx", "2xx", "3xx", "4xx", "5xx"};
+#define LABELS_MAX_BYTES 512
+#define PAGE_CELLS       (sizeof(struct tw_worker_page) / sizeof(_Atomic uint64_t))
 
-// Cells of one kind, summed over all pages.
-struct histogram_sum {
-    uint64_t sum_us;
-    uint64_t buckets[TW_LATENCY_BUCKETS];
-};
-
-struct route_sum {
-    uint64_t by_class[6];
-    struct histogram_sum latency;
-};
-
-static void head(FILE *out, const char *name, const char *type, const char *help)
-{
-    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-static int64_t sum_metric(const struct tw_metrics_view *view, unsigned metric)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < view->n_pages; i++)
-        sum += atomic_load_explicit(&tw_shared_worker(view->shared, i)->metrics[metric],
-                                    memory_order_relaxed);
-    return (int64_t)sum; // gauges are two's complement
-}
-
-static void put_scalars(const struct tw_metrics_view *view, FILE *out)
-{
-    for (unsigned i = 0; i < TW_METRIC_COUNT; i++) {
-        bool first = i == 0 || strcmp(metrics[i].name, metrics[i - 1].name) != 0;
-        if (first)
-            head(out, metrics[i].name, metrics[i].kind == COUNTER ? "counter" : "gauge",
-                 metrics[i].help);
-        const char *labels = metrics[i].labels;
-        fprintf(out, *labels ? "%s{%s} %" PRId64 "\n" : "%s%s %" PRId64 "\n", metrics[i].name,
-                labels, sum_metric(view, i));
-    }
-}
+// ---- cells --------------------------------------------------------------------------------------
 
 static uint64_t load(const _Atomic uint64_t *cell)
 {
     return atomic_load_explicit(cell, memory_order_relaxed);
 }
 
-static void add_histogram(struct histogram_sum *sum, const struct tw_histogram *of)
+static const struct tw_worker_page *first_page(const struct tw_metrics_view *view)
 {
-    for (size_t i = 0; i < TW_LATENCY_BUCKETS; i++)
-        sum->buckets[i] += load(&of->buckets[i]);
-    sum->sum_us += load(&of->sum_us);
+    return tw_shared_worker(view->shared, 0);
 }
 
-static struct route_sum sum_row(const struct tw_metrics_view *view, size_t row)
+// The sum over all pages of what stands where `cell` stands in the first one. They stand one behind
+// the other (shared.h).
+static uint64_t sum_cell(const struct tw_metrics_view *view, const _Atomic uint64_t *cell)
 {
-    struct route_sum sum = {0};
-    for (unsigned i = 0; i < view->n_pages; i++) {
-        const struct tw_route_stats *stats = &tw_shared_worker(view->shared, i)->routes[row];
-        for (size_t j = 0; j < TW_COUNT(sum.by_class); j++)
-            sum.by_class[j] += load(&stats->by_class[j]);
-        add_histogram(&sum.latency, &stats->latency);
-    }
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < view->n_pages; i++, cell += PAGE_CELLS)
+        sum += load(cell);
     return sum;
 }
 
+static struct tw_histogram_sum sum_histogram(const struct tw_metrics_view *view,
+                                             const struct tw_histogram *of)
+{
+    struct tw_histogram_sum sum;
+    for (size_t i = 0; i < TW_LATENCY_BUCKETS; i++)
+        sum.buckets[i] = sum_cell(view, &of->buckets[i]);
+    sum.sum_us = sum_cell(view, &of->sum_us);
+    return sum;
+}
+
+static void put_scalars(const struct tw_metrics_view *view, struct tw_text *out)
+{
+    for (unsigned i = 0; i < TW_METRIC_COUNT; i++) {
+        if (i == 0 || strcmp(metrics[i].name, metrics[i - 1].name) != 0)
+            tw_put_head(out, metrics[i].name, metrics[i].kind == COUNTER ? "counter" : "gauge",
+                        metrics[i].help);
+        tw_put_i64(out, metrics[i].name, metrics[i].labels, // gauges are two's complement
+                   (int64_t)sum_cell(view, &first_page(view)->metrics[i]));
+    }
+}
+
+// ---- requests -----------------------------------------------------------------------------------
+
 // Labels of a row of struct tw_worker_page.routes: 0 stands for what matched no route.
-static const char *row_labels(const struct tw_metrics_view *view, size_t row, char *out,
-                              size_t size)
+static void row_labels(const struct tw_metrics_view *view, size_t row, char *out, size_t size)
 {
-    if (row == 0)
-        return "method=\"any\",route=\"unmatched\"";
-    const struct tw_route *route = &view->routes->rows[row - 1];
-    snprintf(out, size, "method=\"%s\",route=\"%s\"", tw_method_name(route->method),
-             route->pattern);
-    return out;
+    const struct tw_route *route = row > 0 ? &view->routes->rows[row - 1] : NULL;
+    snprintf(out, size, "method=\"%s\",route=\"%s\"", route ? tw_method_name(route->method) : "any",
+             route ? route->pattern : "unmatched");
 }
 
-static void put_requests(const struct tw_metrics_view *view, FILE *out)
+static void put_requests(const struct tw_metrics_view *view, struct tw_text *out)
 {
-    static const char name[] = "tillway_http_requests_total";
-    char labels[256];
-    head(out, name, "counter", "Requests by route and class of answer.");
+    static const char *const classes[6] = {"abandoned", "1xx", "2xx", "3xx", "4xx", "5xx"};
+    char labels[LABELS_MAX_BYTES];
+    tw_put_family(out, TW_FAMILY_HTTP_REQUESTS);
     for (size_t row = 0; row <= view->routes->n; row++) {
-        struct route_sum sum = sum_row(view, row);
-        const char *of_row = row_labels(view, row, labels, sizeof(labels));
-        for (size_t i = 0; i < TW_COUNT(sum.by_class); i++)
-            fprintf(out, "%s{%s,status=\"%s\"} %" PRIu64 "\n", name, of_row, class_names[i],
-                    sum.by_class[i]);
+        const struct tw_route_stats *stats = &first_page(view)->routes[row];
+        row_labels(view, row, labels, sizeof(labels));
+        size_t n = strlen(labels);
+        for (size_t i = 0; i < TW_COUNT(classes); i++) {
+            labels[n] = '\0';
+            tw_label_add(labels, sizeof(labels), "status", classes[i]);
+            tw_put_u64(out, TW_FAMILY_HTTP_REQUESTS, labels, sum_cell(view, &stats->by_class[i]));
+        }
     }
 }
 
-static void put_seconds(FILE *out, uint64_t us)
+static void put_durations(const struct tw_metrics_view *view, struct tw_text *out)
 {
-    fprintf(out, "%" PRIu64 ".%06" PRIu64 "\n", us / 1000000, us % 1000000);
-}
-
-// Upper bound of a bucket as Prometheus writes it: "0.00025", "1", "+Inf".
-static const char *bound_name(unsigned bucket, char out[16])
-{
-    static const uint64_t bounds[] = TW_LATENCY_BOUNDS_US;
-    if (bucket >= TW_COUNT(bounds))
-        return "+Inf";
-    snprintf(out, 16, "%g", (double)bounds[bucket] / 1e6);
-    return out;
-}
-
-// One series of a histogram; its name has been described.
-static void put_histogram(FILE *out, const char *name, const char *labels,
-                          const struct histogram_sum *sum)
-{
-    char bound[16];
-    uint64_t count = 0;
-    for (unsigned i = 0; i < TW_LATENCY_BUCKETS; i++) {
-        count += sum->buckets[i];
-        fprintf(out, "%s_bucket{%s,le=\"%s\"} %" PRIu64 "\n", name, labels, bound_name(i, bound),
-                count);
-    }
-    fprintf(out, "%s_sum{%s} ", name, labels);
-    put_seconds(out, sum->sum_us);
-    fprintf(out, "%s_count{%s} %" PRIu64 "\n", name, labels, count);
-}
-
-static void put_durations(const struct tw_metrics_view *view, FILE *out)
-{
-    static const char name[] = "tillway_http_request_duration_seconds";
-    char labels[256];
-    head(out, name, "histogram", "Time from a request's head to the end of its answer, by route.");
+    char labels[LABELS_MAX_BYTES];
+    tw_put_family(out, TW_FAMILY_HTTP_DURATION);
     for (size_t row = 0; row <= view->routes->n; row++) {
-        struct route_sum sum = sum_row(view, row);
-        put_histogram(out, name, row_labels(view, row, labels, sizeof(labels)), &sum.latency);
+        struct tw_histogram_sum sum = sum_histogram(view, &first_page(view)->routes[row].latency);
+        row_labels(view, row, labels, sizeof(labels));
+        tw_put_histogram(out, TW_FAMILY_HTTP_DURATION, labels, &sum);
     }
+}
+
+static void put_problems(const struct tw_metrics_view *view, struct tw_text *out)
+{
+    char labels[LABELS_MAX_BYTES];
+    tw_put_family(out, TW_FAMILY_PROBLEMS);
+    for (unsigned i = TW_OK + 1; i < TW_STATUS_COUNT; i++) {
+        snprintf(labels, sizeof(labels), "code=\"%s\"", tw_status_info((enum tw_status)i)->code);
+        tw_put_u64(out, TW_FAMILY_PROBLEMS, labels, sum_cell(view, &first_page(view)->problems[i]));
+    }
+}
+
+// ---- limits -------------------------------------------------------------------------------------
+
+static void put_decisions(const struct tw_metrics_view *view, struct tw_text *out)
+{
+    char labels[LABELS_MAX_BYTES];
+    tw_put_family(out, TW_FAMILY_LIMIT_DECISIONS);
+    for (size_t i = 0; i < view->n_policies; i++) {
+        const char *name = view->policies[i].name;
+        const struct tw_limit_stats *stats =
+            &first_page(view)->limits[tw_limit_policy_id(view->limits, tw_str_of(name))];
+        for (unsigned allowed = 0; allowed < 2; allowed++) {
+            labels[0] = '\0';
+            tw_label_add(labels, sizeof(labels), "policy", name);
+            tw_label_add(labels, sizeof(labels), "result", allowed ? "allowed" : "refused");
+            tw_put_u64(out, TW_FAMILY_LIMIT_DECISIONS, labels,
+                       sum_cell(view, allowed ? &stats->allowed : &stats->refused));
+        }
+    }
+}
+
+static void put_limits(const struct tw_metrics_view *view, struct tw_text *out)
+{
+    if (view->n_policies > 0)
+        put_decisions(view, out);
+    tw_put_family(out, TW_FAMILY_LIMIT_OVERFLOWS);
+    tw_put_u64(out, TW_FAMILY_LIMIT_OVERFLOWS, "", tw_limit_overflows(view->limits));
+    tw_put_family(out, TW_FAMILY_LIMIT_TABLE_BYTES);
+    tw_put_u64(out, TW_FAMILY_LIMIT_TABLE_BYTES, "", tw_limit_table_bytes(view->limits));
 }
 
 // ---- statements ---------------------------------------------------------------------------------
 
 static const char *const lane_names[TW_LANE_COUNT] = {"fast", "write", "slow"};
 
-static void put_queue_waits(const struct tw_metrics_view *view, FILE *out)
+static void put_queue_waits(const struct tw_metrics_view *view, struct tw_text *out)
 {
-    static const char name[] = "tillway_db_queue_wait_seconds";
-    head(out, name, "histogram",
-         "Time that queries waited for a connection before they were sent.");
+    char labels[LABELS_MAX_BYTES];
+    tw_put_family(out, TW_FAMILY_QUEUE_WAIT);
     for (size_t lane = 0; lane < TW_LANE_COUNT; lane++) {
-        char labels[32];
-        struct histogram_sum sum = {0};
-        for (unsigned i = 0; i < view->n_pages; i++)
-            add_histogram(&sum, &tw_shared_worker(view->shared, i)->queue_waits[lane]);
+        struct tw_histogram_sum sum = sum_histogram(view, &first_page(view)->queue_waits[lane]);
         snprintf(labels, sizeof(labels), "lane=\"%s\"", lane_names[lane]);
-        put_histogram(out, name, labels, &sum);
+        tw_put_histogram(out, TW_FAMILY_QUEUE_WAIT, labels, &sum);
     }
 }
 
-// Whether workers run it: those that set up a connection or belong to the command line are left
-// out.
-static bool is_shown(size_t stmt)
+static void put_statement(const struct tw_metrics_view *view, enum tw_family family, size_t stmt,
+                          struct tw_text *out)
 {
-    return tw_statements[stmt].lane < TW_LANE_COUNT;
-}
-
-static void put_statement_durations(const struct tw_metrics_view *view, FILE *out)
-{
-    static const char name[] = "tillway_db_statement_duration_seconds";
-    head(out, name, "histogram",
-         "Time from sending a statement to its answer, neighbours of its pipeline included.");
-    for (size_t stmt = 0; stmt < TW_STMT_COUNT; stmt++) {
-        char labels[96];
-        struct histogram_sum sum = {0};
-        if (!is_shown(stmt))
-            continue;
-        for (unsigned i = 0; i < view->n_pages; i++)
-            add_histogram(&sum, &tw_shared_worker(view->shared, i)->statements[stmt].duration);
-        snprintf(labels, sizeof(labels), "statement=\"%s\"", tw_statements[stmt].name);
-        put_histogram(out, name, labels, &sum);
-    }
-}
-
-static void put_statement_rows(const struct tw_metrics_view *view, FILE *out)
-{
-    static const char name[] = "tillway_db_statement_rows_total";
-    head(out, name, "counter", "Rows that statements returned.");
-    for (size_t stmt = 0; stmt < TW_STMT_COUNT; stmt++) {
-        uint64_t sum = 0;
-        if (!is_shown(stmt))
-            continue;
-        for (unsigned i = 0; i < view->n_pages; i++)
-            sum += load(&tw_shared_worker(view->shared, i)->statements[stmt].rows);
-        fprintf(out, "%s{statement=\"%s\"} %" PRIu64 "\n", name, tw_statements[stmt].name, sum);
-    }
-}
-
-static void put_statement_errors(const struct tw_metrics_view *view, FILE *out)
-{
-    static const char name[] = "tillway_db_statement_errors_total";
     static const char *const sqlstates[] = TW_SQLSTATES;
-    head(out, name, "counter", "Statements that failed, by SQLSTATE; 08006: the answer was lost.");
-    for (size_t cell = 0; cell < (size_t)TW_STMT_COUNT * TW_SQLSTATE_COUNT; cell++) {
-        size_t stmt = cell / TW_SQLSTATE_COUNT, error = cell % TW_SQLSTATE_COUNT;
-        uint64_t sum = 0;
-        if (!is_shown(stmt))
-            continue;
-        for (unsigned i = 0; i < view->n_pages; i++)
-            sum += load(&tw_shared_worker(view->shared, i)->statements[stmt].errors[error]);
-        fprintf(out, "%s{statement=\"%s\",sqlstate=\"%s\"} %" PRIu64 "\n", name,
-                tw_statements[stmt].name, sqlstates[error], sum);
+    const struct tw_statement_stats *stats = &first_page(view)->statements[stmt];
+    char labels[LABELS_MAX_BYTES];
+    int n = snprintf(labels, sizeof(labels), "statement=\"%s\"", tw_statements[stmt].name);
+    if (family == TW_FAMILY_STATEMENT_DURATION) {
+        struct tw_histogram_sum sum = sum_histogram(view, &stats->duration);
+        tw_put_histogram(out, family, labels, &sum);
+    } else if (family == TW_FAMILY_STATEMENT_ROWS) {
+        tw_put_u64(out, family, labels, sum_cell(view, &stats->rows));
+    } else {
+        for (size_t i = 0; i < TW_SQLSTATE_COUNT; i++) {
+            labels[n] = '\0';
+            tw_label_add(labels, sizeof(labels), "sqlstate", sqlstates[i]);
+            tw_put_u64(out, family, labels, sum_cell(view, &stats->errors[i]));
+        }
     }
 }
 
-static void put_jwks(const struct tw_metrics_view *view, FILE *out)
+// Those that workers run: not what sets up a connection or belongs to the command line.
+static void put_statements(const struct tw_metrics_view *view, enum tw_family family,
+                           struct tw_text *out)
 {
-    static const char fetches[] = "tillway_jwks_fetches_total";
-    static const char age[] = "tillway_jwks_age_seconds";
-    if (view->n_jwks == 0)
-        return;
-    head(out, fetches, "counter", "Fetches of key sets, by issuer (index in auth.issuers).");
-    for (size_t i = 0; i < view->n_jwks; i++) {
-        const struct tw_jwks_stats *stats = &view->jwks[i];
-        fprintf(out, "%s{issuer=\"%zu\",result=\"ok\"} %" PRIu64 "\n", fetches, stats->issuer,
-                stats->fetches_ok);
-        fprintf(out, "%s{issuer=\"%zu\",result=\"error\"} %" PRIu64 "\n", fetches, stats->issuer,
-                stats->fetches_failed);
-    }
-    head(out, age, "gauge", "Seconds since the last good fetch of a key set, by issuer.");
-    for (size_t i = 0; i < view->n_jwks; i++) {
-        const struct tw_jwks_stats *stats = &view->jwks[i];
-        if (stats->last_ok_us == 0)
-            continue;
-        fprintf(out, "%s{issuer=\"%zu\"} ", age, stats->issuer);
-        put_seconds(out, view->now_us - stats->last_ok_us);
-    }
-}
-
-static void put_certificates(const struct tw_metrics_view *view, FILE *out)
-{
-    static const char name[] = "tillway_tls_certificate_expiry_timestamp_seconds";
-    if (view->n_certificates == 0)
-        return;
-    head(out, name, "gauge", "When the first certificate of a chain in force expires, Unix time.");
-    for (size_t i = 0; i < view->n_certificates; i++) {
-        const struct tw_certificate_stats *of = &view->certificates[i];
-        fprintf(out, "%s{listener=\"%zu\",certificate=\"%zu\",name=\"%s\"} %" PRId64 "\n", name,
-                of->listen, of->certificate, of->name, of->expires_unix_s);
-    }
-}
-
-static void put_process(const struct tw_metrics_view *view, FILE *out)
-{
-    head(out, "tillway_workers", "gauge", "Worker processes that live.");
-    fprintf(out, "tillway_workers %u\n", view->n_workers_alive);
-    head(out, "tillway_worker_restarts_total", "counter", "Workers that replaced a dead one.");
-    fprintf(out, "tillway_worker_restarts_total %" PRIu64 "\n", view->worker_restarts);
-    head(out, "tillway_start_time_seconds", "gauge", "When the master started, Unix time.");
-    fprintf(out, "tillway_start_time_seconds %" PRId64 ".%03d\n", view->start_unix_ms / 1000,
-            (int)(view->start_unix_ms % 1000));
-    head(out, "tillway_build_info", "gauge", "Always 1; the label tells the version.");
-    fprintf(out, "tillway_build_info{version=\"%s\"} 1\n", TW_VERSION);
-}
-
-static void put_limits(const struct tw_metrics_view *view, FILE *out)
-{
-    static const char overflows[] = "tillway_limit_overflows_total";
-    static const char bytes[] = "tillway_limit_table_bytes";
-    head(
-        out, overflows, "counter",
-        "Requests counted in a bucket that newcomers share, because the table of limits was full.");
-    fprintf(out, "%s %" PRIu64 "\n", overflows, tw_limit_overflows(view->limits));
-    head(out, bytes, "gauge", "Size of the table of limits (rate_limits.entries); it never grows.");
-    fprintf(out, "%s %zu\n", bytes, tw_limit_table_bytes(view->limits));
+    tw_put_family(out, family);
+    for (size_t stmt = 0; stmt < TW_STMT_COUNT; stmt++)
+        if (tw_statements[stmt].lane < TW_LANE_COUNT)
+            put_statement(view, family, stmt, out);
 }
 
 // ---- the business -------------------------------------------------------------------------------
 
-// A value of a label: what was named by data may hold anything.
-static void put_label(FILE *out, const char *name, const char *value)
-{
-    fprintf(out, "%s=\"", name);
-    for (; *value; value++) {
-        if (*value == '\\' || *value == '"')
-            (void)fputc('\\', out);
-        if (*value == '\n')
-            fprintf(out, "\\n");
-        else
-            (void)fputc(*value, out);
-    }
-    (void)fputc('"', out);
-}
-
-static void put_sum(FILE *out, const char *name, const struct tw_sales_sum *sum, uint64_t value)
-{
-    fprintf(out, "%s{", name);
-    put_label(out, "store", sum->store);
-    put_label(out, ",currency", sum->currency);
-    put_label(out, ",payment_method", sum->payment_method);
-    fprintf(out, "} %" PRIu64 "\n", value);
-}
-
 // What was sold somewhere in some way: then also refunds and voids of it are there, at 0.
-static void put_sales(const struct tw_metrics_view *view, FILE *out)
+static void put_sales(const struct tw_metrics_view *view, struct tw_text *out)
 {
     static const struct {
-        const char *name, *help;
+        enum tw_family family;
         enum tw_sales_kind kind;
         bool is_money;
     } rows[] = {
-        {"tillway_sales_total", "Sales recorded.", TW_SALES_SALE, false},
-        {"tillway_revenue_minor_total",
-         "Totals of recorded sales, taxes included, in minor units of the currency.", TW_SALES_SALE,
-         true},
-        {"tillway_refunds_total", "Refunds recorded, whole or in part.", TW_SALES_REFUND, false},
-        {"tillway_refunded_minor_total", "Money refunded, in minor units of the currency.",
-         TW_SALES_REFUND, true},
-        {"tillway_voids_total", "Sales voided.", TW_SALES_VOID, false},
-        {"tillway_voided_minor_total", "Totals of voided sales, in minor units of the currency.",
-         TW_SALES_VOID, true},
+        {TW_FAMILY_SALES, TW_SALES_SALE, false},     {TW_FAMILY_REVENUE, TW_SALES_SALE, true},
+        {TW_FAMILY_REFUNDS, TW_SALES_REFUND, false}, {TW_FAMILY_REFUNDED, TW_SALES_REFUND, true},
+        {TW_FAMILY_VOIDS, TW_SALES_VOID, false},     {TW_FAMILY_VOIDED, TW_SALES_VOID, true},
     };
     size_t n;
     struct tw_sales_sum *sums = tw_sales_sums(tw_shared_sales(view->shared), view->n_pages, &n);
     for (size_t i = 0; i < TW_COUNT(rows); i++) {
-        head(out, rows[i].name, "counter", rows[i].help);
-        for (size_t j = 0; j < n; j++)
-            put_sum(out, rows[i].name, &sums[j],
-                    rows[i].is_money ? sums[j].total_minor[rows[i].kind] : sums[j].n[rows[i].kind]);
+        tw_put_family(out, rows[i].family);
+        for (size_t j = 0; j < n; j++) {
+            char labels[LABELS_MAX_BYTES] = "";
+            tw_label_add(labels, sizeof(labels), "store", sums[j].store);
+            tw_label_add(labels, sizeof(labels), "currency", sums[j].currency);
+            tw_label_add(labels, sizeof(labels), "payment_method", sums[j].payment_method);
+            tw_put_u64(out, rows[i].family, labels,
+                       rows[i].is_money ? sums[j].total_minor[rows[i].kind]
+                                        : sums[j].n[rows[i].kind]);
+        }
     }
     free(sums);
 }
 
-void tw_metrics_text(const struct tw_metrics_view *view, FILE *out)
+void tw_metrics_text(const struct tw_metrics_view *view, struct tw_text *out)
 {
-    put_process(view, out);
+    tw_metrics_master(view, out);
     put_sales(view, out);
     put_scalars(view, out);
-    put_jwks(view, out);
-    put_certificates(view, out);
     put_limits(view, out);
+    put_problems(view, out);
     put_requests(view, out);
     put_durations(view, out);
     put_queue_waits(view, out);
-    put_statement_durations(view, out);
-    put_statement_rows(view, out);
-    put_statement_errors(view, out);
+    put_statements(view, TW_FAMILY_STATEMENT_DURATION, out);
+    put_statements(view, TW_FAMILY_STATEMENT_ROWS, out);
+    put_statements(view, TW_FAMILY_STATEMENT_ERRORS, out);
 }

@@ -9,9 +9,10 @@
 #ifndef TW_METRICS_TEXT_H
 #define TW_METRICS_TEXT_H
 
-#include <stdio.h>
-
+#include "config/config.h"
 #include "gateway/limit.h"
+#include "gateway/process_stats.h"
+#include "gateway/readiness.h"
 #include "gateway/router.h"
 #include "gateway/shared.h"
 
@@ -33,6 +34,13 @@ struct tw_certificate_stats {
     int64_t expires_unix_s;     // of its chain, what expires first
 };
 
+// A worker of the generation in force.
+struct tw_worker_stats {
+    unsigned index;
+    uint64_t started_us, heartbeat_us;      // tw_now_us; no heartbeat yet: 0
+    const struct tw_process_stats *process; // what the kernel says of it; may be NULL
+};
+
 // Everything is borrowed for the call.
 struct tw_metrics_view {
     struct tw_shared *shared;
@@ -42,14 +50,28 @@ struct tw_metrics_view {
     size_t n_jwks;
     const struct tw_certificate_stats *certificates;
     size_t n_certificates;
-    const struct tw_limit_table *limits;
-    unsigned n_workers_alive;
+    struct tw_limit_table *limits;
+    const struct tw_limit_policy *policies; // of the configuration in force
+    size_t n_policies;
+    struct tw_readiness readiness;
+    const struct tw_worker_stats *workers;
+    size_t n_workers;
+    const struct tw_process_stats *self; // of the master; may be NULL
+    unsigned n_workers_alive;            // of all generations
     uint64_t worker_restarts;
-    int64_t start_unix_ms;
+    int64_t start_unix_ms, now_unix_ms;
     uint64_t now_us;
 };
 
-// Errors of `out` are the caller's to look for.
-void tw_metrics_text(const struct tw_metrics_view *view, FILE *out);
+// Text in a buffer of malloc(3)'s, which grows; {0} is an empty one. The caller frees `p`, or sets
+// `n` to 0 to use it again: the pages of a new buffer cost as much as what is written into them.
+struct tw_text {
+    char *p;
+    size_t n, room;
+    bool failed; // memory was refused: what was written after that is missing
+};
+
+// Appends to `out`.
+void tw_metrics_text(const struct tw_metrics_view *view, struct tw_text *out);
 
 #endif

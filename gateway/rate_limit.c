@@ -92,13 +92,28 @@ static bool judge(const struct tw_req *req, size_t from, size_t last)
     return allowed;
 }
 
+// After a refusal only those that refused are counted: the others have charged nothing.
+static void count(const struct tw_req *req, size_t from, size_t to, bool allowed)
+{
+    for (size_t i = from; i < to; i++) {
+        const struct tw_limit_answer *answer = &req->limit_answers[i];
+        struct tw_limit_stats *stats = &req->page->limits[answer->policy->id];
+        if (allowed)
+            tw_cell_add(&stats->allowed, 1);
+        else if (!answer->result.allowed)
+            tw_cell_add(&stats->refused, 1);
+    }
+}
+
 // Policies [from, to) of the route.
 static bool stage(struct tw_req *req, const struct tw_rate_route *route, size_t from, size_t to)
 {
     if (from == to)
         return true;
     begin_answers(req, route, from, to);
-    return judge(req, from, to - 1) || refuse(req);
+    bool allowed = judge(req, from, to - 1);
+    count(req, from, to, allowed);
+    return allowed || refuse(req);
 }
 
 bool tw_stage_limit_peer(struct tw_req *req)

@@ -22,46 +22,8 @@ static const struct {
     const char *kind, *name, *labels, *help;
 } metrics[] = {
 #define METRIC(name, kind, prometheus_name, labels, help) {#kind, prometheus_name, labels, help},
+#define FAMILY                                            METRIC
 #include "gateway/metrics.def"
-#undef METRIC
-    {"COUNTER", "tillway_sales_total", "store, currency, payment_method",
-     "Sales recorded. Stores and methods beyond the first 128 and 8 that a master sees are "
-     "`other`; names longer than 64 bytes too."},
-    {"COUNTER", "tillway_revenue_minor_total", "store, currency, payment_method",
-     "Totals of recorded sales, taxes included, in minor units of the currency."},
-    {"COUNTER", "tillway_refunds_total", "store, currency, payment_method",
-     "Refunds recorded, whole or in part."},
-    {"COUNTER", "tillway_refunded_minor_total", "store, currency, payment_method",
-     "Money refunded, in minor units of the currency."},
-    {"COUNTER", "tillway_voids_total", "store, currency, payment_method", "Sales voided."},
-    {"COUNTER", "tillway_voided_minor_total", "store, currency, payment_method",
-     "Totals of voided sales, in minor units of the currency."},
-    {"COUNTER", "tillway_http_requests_total", "method, route, status",
-     "Requests by route and class of status; route `unmatched` is what no route answers."},
-    {"HISTOGRAM", "tillway_http_request_duration_seconds", "method, route",
-     "Time from a complete request to the end of its answer."},
-    {"HISTOGRAM", "tillway_db_queue_wait_seconds", "lane",
-     "Time that queries waited for a connection before they were sent."},
-    {"HISTOGRAM", "tillway_db_statement_duration_seconds", "statement",
-     "Time from sending a statement to its answer, of those that succeeded; neighbours of its "
-     "pipeline included. A batch counts once."},
-    {"COUNTER", "tillway_db_statement_rows_total", "statement", "Rows that statements returned."},
-    {"COUNTER", "tillway_db_statement_errors_total", "statement, sqlstate",
-     "Statements that failed; `08006` is an answer that was lost, `other` any SQLSTATE without "
-     "a series of its own."},
-    {"COUNTER", "tillway_jwks_fetches_total", "issuer, result", "Fetches of key sets."},
-    {"GAUGE", "tillway_jwks_age_seconds", "issuer", "Time since the last good fetch."},
-    {"GAUGE", "tillway_tls_certificate_expiry_timestamp_seconds", "listener, certificate, name",
-     "When the first certificate of a chain in force expires, in Unix time; days left: "
-     "`(... - time()) / 86400`."},
-    {"COUNTER", "tillway_limit_overflows_total", "",
-     "Requests counted in a bucket that newcomers share, as the table of limits was full."},
-    {"GAUGE", "tillway_limit_table_bytes", "",
-     "Size of the table of limits (rate_limits.entries); it never grows."},
-    {"GAUGE", "tillway_workers", "", "Worker processes alive."},
-    {"COUNTER", "tillway_worker_restarts_total", "", "Workers that were replaced."},
-    {"GAUGE", "tillway_start_time_seconds", "", "When the master started, in Unix time."},
-    {"GAUGE", "tillway_build_info", "version", "Always 1."},
 };
 
 void tw_reference_metrics(FILE *out)

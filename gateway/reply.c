@@ -226,6 +226,7 @@ static void reply_retry_after(struct tw_req *req)
 // What every problem's head has, whoever sends its body.
 static void set_problem_head(struct tw_req *req, enum tw_status status, size_t content_length)
 {
+    tw_cell_add(&req->page->problems[status], 1);
     unsigned http_status = tw_status_info(status)->http;
     req->status = status;
     if (http_status == 503 || http_status == 429)

@@ -14,6 +14,8 @@
 #define TW_SHARED_H
 
 #include "gateway/db_stats.h"
+#include "gateway/limit.h"
+#include "gateway/status.h"
 
 enum tw_metric {
 #define METRIC(name, kind, prometheus_name, labels, help) TW_METRIC_##name,
@@ -37,6 +39,11 @@ struct tw_route_stats {
 #define TW_READY_KEYS     8u // at least one issuer has keys
 #define TW_READY_ALL      15u
 
+// What a policy of limits said, by its id (limit.h).
+struct tw_limit_stats {
+    _Atomic uint64_t allowed, refused;
+};
+
 struct tw_worker_page {
     _Atomic uint64_t heartbeat_us; // tw_now_us of the last loop turn; 0 before the first
     _Atomic uint32_t ready;
@@ -44,6 +51,8 @@ struct tw_worker_page {
     struct tw_route_stats routes[TW_STATS_ROUTES_MAX];
     struct tw_statement_stats statements[TW_STMT_COUNT]; // by enum tw_stmt
     struct tw_histogram queue_waits[TW_LANE_COUNT];      // by enum tw_lane, of queries sent
+    struct tw_limit_stats limits[TW_LIMIT_POLICIES_MAX];
+    _Atomic uint64_t problems[TW_STATUS_COUNT]; // answered, by enum tw_status
 } __attribute__((aligned(64)));
 
 #define TW_DOCUMENT_MAX_BYTES (1024 * 1024)
@@ -69,6 +78,7 @@ struct tw_db_shared *tw_shared_db(struct tw_shared *shared);
 struct tw_sales_stats;
 struct tw_sales_stats *tw_shared_sales(const struct tw_shared *shared);
 
+// The pages stand one behind the other.
 struct tw_worker_page *tw_shared_worker(struct tw_shared *shared, unsigned index);
 
 static inline void tw_metric_add(struct tw_worker_page *page, enum tw_metric metric, int64_t n)

@@ -2,7 +2,11 @@
 """/metrics: the business's own figures, and that nothing a client sends makes it grow."""
 
 import json
+import os
+import random
 import re
+import subprocess
+import time
 import uuid
 
 from kit.clients import Api
@@ -48,3 +52,82 @@ def test_sales_and_revenue_are_counted_by_store_and_method(start, shop):
               "mixed": (1, 500, 0, 0, 0, 0)}
     assert business(gateway, shop.store) == {(figure, method): value for method, values in wanted.items()
                                              for figure, value in zip(BUSINESS, values)}
+
+
+def series(gateway):
+    """The names and labels of all series there are."""
+    return set(gateway.metrics())
+
+
+def test_promtool_finds_nothing_to_say(start, shop):
+    gateway = start(limits=[{"name": "per-till", "key": "principal", "rate": "1000/s", "burst": 2000}])
+    with Api(gateway, shop.token("manager")) as api:
+        assert api.sell(shop.basket(shop.product()), "one").status_code == 201
+    text = gateway.get_admin("/metrics").text
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert gateway.metrics()['tillway_limit_decisions_total{policy="per-till",result="allowed"}'] == 1
+
+
+def test_nothing_that_clients_send_makes_it_grow(start, shop, issuer):
+    """Random paths, methods, codes, headers, keys, tokens, stores and payment methods."""
+    gateway = start()
+    bread = shop.product()
+    dice = random.Random(7)
+
+    def word():
+        return "".join(dice.choices("abcdefghijklmnopqrstuvwxyz0123456789-_.", k=dice.randint(1, 40)))
+
+    with Api(gateway, shop.token("manager")) as api:
+        assert api.sell(shop.basket(bread), "one").status_code == 201
+        before = series(gateway)
+        for _ in range(300):
+            headers = {word().strip("-_.") or "x": word(), "x-request-id": word(), "origin": "https://" + word(),
+                       "x-forwarded-for": word(), "user-agent": word(), "accept": word() + "/" + word()}
+            api.request(dice.choice(("GET", "POST", "PUT", "PATCH", "DELETE", word().upper().strip("-_.") or "X")),
+                        dice.choice(("/", "/v1/", "/v1/products/", "/v1/orders/")) + word() + "?" + word() + "=" + word(),
+                        headers=headers, token=dice.choice((None, word(), issuer.token(username=word()))))
+        assert series(gateway) == before
+    admin = issuer.token("admin", username="owner-" + shop.store)
+    with Api(gateway, admin) as api:  # who may name any store
+        sold = [api.sell(shop.basket(bread, storeId=word(), paymentMethod=word()), word() + str(i)).status_code
+                for i in range(400)]
+    assert sold.count(201) > 300
+    names = {label: {re.search(label + '="([^"]*)"', name).group(1) for name in series(gateway) if label + '="' in name}
+             for label in ("store", "payment_method")}
+    assert (len(names["store"]), len(names["payment_method"])) == (128 + 1, 8 + 1)
+    assert sum(value for name, value in gateway.metrics().items()
+               if name.startswith("tillway_sales_total{")) == 1 + sold.count(201)
+    assert {name for name in series(gateway) - before if "store=" not in name} == set()
+
+
+def test_processes_and_readiness(start):
+    gateway = start()
+    samples = gateway.metrics()
+    assert [samples["tillway_ready"], samples["tillway_workers_ready"], samples["tillway_workers_expected"]] == [1, 2, 2]
+    assert [value for name, value in samples.items() if name.startswith("tillway_unready{")] == [0, 0, 0, 0]
+    for index, pid in gateway.workers().items():
+        of = {name: samples['tillway_worker_%s{worker="%d"}' % (name, index)]
+              for name in ("resident_memory_bytes", "open_fds", "max_fds", "heartbeat_age_seconds", "start_time_seconds",
+                           "cpu_seconds_total")}
+        assert of["resident_memory_bytes"] > 1e6 and of["max_fds"] >= of["open_fds"] > 5
+        assert 0 <= of["heartbeat_age_seconds"] < 5 and abs(of["start_time_seconds"] - time.time()) < 60
+        assert of["cpu_seconds_total"] < 30
+        assert abs(len(os.listdir("/proc/%d/fd" % pid)) - of["open_fds"]) < 20
+    assert samples["process_resident_memory_bytes"] > 1e6 and samples["process_open_fds"] > 5
+
+
+def test_problems_and_refusals_are_counted(start, shop):
+    gateway = start(limits=[{"name": "few", "key": "principal", "rate": "1/m", "burst": 2}])
+    before = gateway.metrics()
+    with Api(gateway, shop.token()) as api:
+        assert [api.get("/v1/me").status_code for _ in range(5)] == [200, 200, 429, 429, 429]
+        assert api.get("/v1/nowhere").status_code == 404
+        assert api.get("/v1/me", token="x").status_code == 401
+
+    def moved(name):
+        return gateway.metrics()[name] - before[name]
+    assert moved('tillway_limit_decisions_total{policy="few",result="allowed"}') == 2
+    assert moved('tillway_limit_decisions_total{policy="few",result="refused"}') == 3
+    assert [moved('tillway_problems_total{code="%s"}' % code)
+            for code in ("quota-exceeded", "not-found", "token-invalid", "overloaded")] == [3, 1, 1, 0]

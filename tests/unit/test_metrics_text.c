@@ -51,13 +51,13 @@ static struct tw_metrics_view new_view(void)
 // To be freed.
 static char *text_of(const struct tw_metrics_view *view)
 {
-    char *text = NULL;
-    size_t n = 0;
-    FILE *out = open_memstream(&text, &n);
+    struct tw_text text = {0};
+    tw_metrics_text(view, &text);
+    assert_false(text.failed);
+    char *out = strndup(text.p, text.n);
+    free(text.p);
     assert_non_null(out);
-    tw_metrics_text(view, out);
-    assert_int_equal(fclose(out), 0);
-    return text;
+    return out;
 }
 
 // The whole line must be there, once.
@@ -107,7 +107,77 @@ static void facts_of_the_process(void **state)
     view.worker_restarts = 4;
     expect_line(&view, "tillway_workers 2");
     expect_line(&view, "tillway_worker_restarts_total 4");
-    expect_line(&view, "tillway_start_time_seconds 1795000000.042");
+    expect_line(&view, "process_start_time_seconds 1795000000.042000");
+}
+
+static void readiness_and_what_is_missing(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    view.readiness = (struct tw_readiness){
+        .n_ready = 1, .n_expected = 3, .reasons = TW_UNREADY_KEYS | TW_UNREADY_WORKERS};
+    expect_line(&view, "tillway_ready 0");
+    expect_line(&view, "tillway_unready{reason=\"database\"} 0");
+    expect_line(&view, "tillway_unready{reason=\"keys\"} 1");
+    expect_line(&view, "tillway_unready{reason=\"workers\"} 1");
+    expect_line(&view, "tillway_unready{reason=\"draining\"} 0");
+    expect_line(&view, "tillway_workers_expected 3");
+    expect_line(&view, "tillway_workers_ready 1");
+    view.readiness.ready = true;
+    expect_line(&view, "tillway_ready 1");
+}
+
+static void processes_are_what_the_kernel_says(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    const struct tw_process_stats known = {true, 1250000, 4096, 8192, 7, 1024}, gone = {0};
+    const struct tw_worker_stats workers[] = {
+        {.index = 0, .started_us = 4000000, .heartbeat_us = 8750000, .process = &known},
+        {.index = 1, .started_us = 9000000, .process = &gone},
+    };
+    view.now_unix_ms = 1795000010000;
+    view.workers = workers;
+    view.n_workers = TW_COUNT(workers);
+    view.self = &known;
+    expect_line(&view, "tillway_worker_cpu_seconds_total{worker=\"0\"} 1.250000");
+    expect_line(&view, "tillway_worker_resident_memory_bytes{worker=\"0\"} 4096");
+    expect_line(&view, "tillway_worker_open_fds{worker=\"0\"} 7");
+    expect_line(&view, "tillway_worker_max_fds{worker=\"0\"} 1024");
+    expect_line(&view, "tillway_worker_heartbeat_age_seconds{worker=\"0\"} 0.250000");
+    expect_line(&view, "tillway_worker_start_time_seconds{worker=\"0\"} 1795000005.000000");
+    expect_line(&view, "tillway_worker_start_time_seconds{worker=\"1\"} 1795000010.000000");
+    expect_absent(&view, "heartbeat_age_seconds{worker=\"1\"}"); // it has not turned yet
+    expect_absent(&view, "cpu_seconds_total{worker=\"1\"}");
+    expect_line(&view, "process_cpu_seconds_total 1.250000");
+    expect_line(&view, "process_open_fds 7");
+}
+
+static void limits_by_policy(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    const struct tw_limit_policy policies[] = {{.name = "per-client"}, {.name = "sales"}};
+    expect_absent(&view, "policy=");
+    view.policies = policies;
+    view.n_policies = TW_COUNT(policies);
+    unsigned id = tw_limit_policy_id(view.limits, TW_STR("sales"));
+    tw_cell_add(&tw_shared_worker(view.shared, 0)->limits[id].allowed, 5);
+    tw_cell_add(&tw_shared_worker(view.shared, 1)->limits[id].allowed, 2);
+    tw_cell_add(&tw_shared_worker(view.shared, 1)->limits[id].refused, 3);
+    expect_line(&view, "tillway_limit_decisions_total{policy=\"sales\",result=\"allowed\"} 7");
+    expect_line(&view, "tillway_limit_decisions_total{policy=\"sales\",result=\"refused\"} 3");
+    expect_line(&view, "tillway_limit_decisions_total{policy=\"per-client\",result=\"refused\"} 0");
+}
+
+static void problems_by_code(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    tw_cell_add(&tw_shared_worker(view.shared, 0)->problems[TW_NOT_FOUND], 1);
+    tw_cell_add(&tw_shared_worker(view.shared, 2)->problems[TW_NOT_FOUND], 1);
+    expect_line(&view, "tillway_problems_total{code=\"not-found\"} 2");
+    expect_line(&view, "tillway_problems_total{code=\"overloaded\"} 0");
 }
 
 static void requests_by_route_and_class(void **state)
@@ -248,6 +318,10 @@ int main(void)
         cmocka_unit_test_teardown(scalars_are_summed_over_pages, free_shared),
         cmocka_unit_test_teardown(gauges_may_be_negative_on_one_page, free_shared),
         cmocka_unit_test_teardown(facts_of_the_process, free_shared),
+        cmocka_unit_test_teardown(readiness_and_what_is_missing, free_shared),
+        cmocka_unit_test_teardown(processes_are_what_the_kernel_says, free_shared),
+        cmocka_unit_test_teardown(limits_by_policy, free_shared),
+        cmocka_unit_test_teardown(problems_by_code, free_shared),
         cmocka_unit_test_teardown(requests_by_route_and_class, free_shared),
         cmocka_unit_test_teardown(buckets_are_cumulative_and_closed_above, free_shared),
         cmocka_unit_test_teardown(statements_have_durations_rows_and_errors, free_shared),

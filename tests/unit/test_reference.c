@@ -24,7 +24,15 @@ static struct text served_metrics(void)
     static const struct tw_route_table routes = {rows, 1};
     struct tw_jwks_stats jwks = {.last_ok_us = 1};
     struct tw_certificate_stats certificate = {.name = "till.example.com"};
-    struct tw_metrics_view view = {.shared = tw_shared_new(1, 1),
+    const struct tw_process_stats process = {.is_known = true};
+    const struct tw_worker_stats worker = {.heartbeat_us = 1, .process = &process};
+    const struct tw_limit_policy policy = {.name = "per-client"};
+    struct tw_metrics_view view = {.policies = &policy,
+                                   .n_policies = 1,
+                                   .workers = &worker,
+                                   .n_workers = 1,
+                                   .self = &process,
+                                   .shared = tw_shared_new(1, 1),
                                    .limits = tw_limit_table_new(1),
                                    .n_pages = 1,
                                    .routes = &routes,
@@ -33,10 +41,11 @@ static struct text served_metrics(void)
                                    .certificates = &certificate,
                                    .n_certificates = 1,
                                    .now_us = 2};
-    struct text text = {NULL, 0};
-    FILE *out = open_memstream(&text.p, &text.n);
-    tw_metrics_text(&view, out);
-    assert_int_equal(fclose(out), 0);
+    struct tw_text served = {0};
+    tw_metrics_text(&view, &served);
+    assert_false(served.failed);
+    struct text text = {strndup(served.p, served.n), served.n};
+    free(served.p);
     tw_shared_free(view.shared);
     return text;
 }
@@ -74,6 +83,7 @@ static void every_metric_is_documented_and_no_other(void **state)
     struct text document = printed(tw_reference_metrics);
     assert_true(each_after(served.p, "# TYPE ", ' ', document.p, "| `", "` |") > 20);
     assert_true(each_after(document.p, "| `tillway_", '`', served.p, "# TYPE tillway_", " ") > 20);
+    assert_true(each_after(document.p, "| `process_", '`', served.p, "# TYPE process_", " ") > 3);
     free(served.p);
     free(document.p);
 }
