@@ -50,9 +50,12 @@ docs: build
 	@build/tillway errors > docs/errors.md
 	@build/tillway metrics > docs/metrics.md
 
+# One table, JSON in var/bench.json; with BENCH_PEERS="fastify express bun nginx haproxy" against these.
 bench: build build/tillway-issuer
 	@dev/install.sh run bench
-	@bench/run.sh
+	@bench/peers/install.sh $(BENCH_PEERS)
+	@$(INNER) build/bench-steady
+	@bench/run.py
 
 # Instructions of one request on each main path; fails when one takes 5 % more than bench/instructions.json.
 bench-instructions: build build/tillway-issuer

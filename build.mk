@@ -104,9 +104,14 @@ $(BUILD)/bench-verifier: bench/verifier.c $(BUILD)/libtillway.a
 	@echo "  CC $<"
 	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ $(LIBS)
 
+# The open-loop client of make bench; it shares nothing with the gateway.
+$(BUILD)/bench-steady: bench/steady.c
+	@echo "  CC $<"
+	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< -o $@ -lm
+
 # For tests/lint: how each source is compiled.
 .PHONY: print-cflags
 print-cflags:
 	@printf '%s\n' '$(CFLAGS) $(H2O_CFLAGS)'
 
--include $(OBJECTS:.o=.d) $(HARNESS).d $(BUILD)/bench-verifier.d $(addsuffix .d,$(UNIT))
+-include $(OBJECTS:.o=.d) $(HARNESS).d $(BUILD)/bench-verifier.d $(BUILD)/bench-steady.d $(addsuffix .d,$(UNIT))

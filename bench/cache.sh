@@ -120,7 +120,7 @@ measure_instructions() {
 rate_http1() {
     BENCH_DIR=$bench BENCH_TOKEN=$token BENCH_RESULT=$work/result wrk -t 1 -c "$connections" \
         -d "${seconds}s" -s "$bench/product.lua" "$address" >"$work/wrk.log"
-    awk '$3 != 0 { exit 1 } { print $1 / $2 }' "$work/result" || fail "wrk had errors"
+    awk '$3 + $4 != 0 { exit 1 } { print $1 / $2 }' "$work/result" || fail "wrk had errors"
 }
 
 # shellcheck disable=SC2317  # called by name

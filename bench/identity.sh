@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Measures what it costs to know who calls; README.md tells what the figures mean. Called by run.sh
-# at its end, or alone:
+# Measures what it costs to know who calls; README.md tells what the figures mean.
 #
 #   make build build/tillway-issuer && dev/install.sh run bench && bench/identity.sh
 #   BENCH_IDENTITY="instructions verifier flood"    which parts

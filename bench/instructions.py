@@ -90,6 +90,7 @@ class Counted:
         self._out = os.path.join(setting.work, "callgrind-%s" % server)
         self._dumps = 0
         config = setting.config(
+            seccomp="off",  # callgrind makes files of its own
             cache={"size": "16MiB" if server == "cache" else 0},
             # On a busy machine all of this is slow, and nothing of it may fail.
             db={"connect_timeout": "60s", "fast_timeout": "60s", "write_timeout": "60s", "slow_timeout": "60s",

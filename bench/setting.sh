@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
-# What the benchmarks beside run.sh share: a private database and issuer, gateways of their own, and
+# What the benchmarks in bash share: a private database and issuer, gateways of their own, and
 # the end of all that was started. To be sourced, with $bench set, and $bench_var for another place
 # than var/bench. The caller has a function pids_to_end, which prints what still runs, in the order
 # in which it is to end.

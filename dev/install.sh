@@ -14,7 +14,7 @@ fail() {
     exit 1
 }
 
-[ $# -gt 0 ] || fail "usage: dev/install.sh PURPOSE... (build run test npm lint bench image)"
+[ $# -gt 0 ] || fail "usage: dev/install.sh PURPOSE... (build run test npm lint bench peers image)"
 
 wanted=()
 for purpose in "$@"; do
@@ -64,7 +64,7 @@ fi
 
 # The server package would start a cluster on port 5432 that nobody asked for. A drop-in says no
 # for as long as this installation lasts; whoever installs PostgreSQL later gets the usual one. So it
-# is with the services of pgbouncer, Prometheus and Alertmanager, of which we want the programs.
+# is with the services of pgbouncer, Prometheus, Alertmanager, nginx and haproxy, whose programs we want.
 drop_in_dir=/etc/postgresql-common/createcluster.d
 drop_in=$drop_in_dir/zz-tillway.conf
 policy=/usr/sbin/policy-rc.d
@@ -83,11 +83,12 @@ case " ${missing[*]} " in
     ;;
 esac
 case " ${missing[*]} " in
-*" pgbouncer "* | *" prometheus "* | *" prometheus-alertmanager "*)
+*" pgbouncer "* | *" prometheus "* | *" prometheus-alertmanager "* | *" nginx-light "* | *" haproxy "*)
     if [ ! -e "$policy" ]; then # else the machine has its own rule for services
         our_policy=$policy
         # shellcheck disable=SC2016
-        printf '%s\n' '#!/bin/sh' 'case "$*" in *pgbouncer* | *prometheus*) exit 101 ;; esac' |
+        printf '%s\n' '#!/bin/sh' \
+            'case "$*" in *pgbouncer* | *prometheus* | *nginx* | *haproxy*) exit 101 ;; esac' |
             "${as_root[@]}" tee -- "$policy" >/dev/null
         "${as_root[@]}" chmod 755 -- "$policy"
     fi

@@ -5,19 +5,16 @@ all files, and the end of all that was started. The parts are those of the end-t
 import os
 import shutil
 import signal
-import sys
 import tempfile
 import uuid
 
+from kit.database import Postgres
+from kit.gateway import Gateway, deep_merge
+from kit.issuer import Issuer
+from kit.processes import run
+
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BENCH = os.path.join(ROOT, "bench")
-sys.path.insert(0, os.path.join(ROOT, "tests", "e2e"))
-
-from kit.database import Postgres  # noqa: E402
-from kit.gateway import Gateway, deep_merge  # noqa: E402
-from kit.issuer import Issuer  # noqa: E402
-from kit.processes import run  # noqa: E402
-
 STORE = "main"
 ENDLESS_STOCK_MILLI = 10**15  # moved by every sale, as in a shop, and never gone
 
@@ -67,6 +64,10 @@ class Setting:
         self.product = sample_product_id("BEV-0001")
         self.database.rows("VACUUM ANALYZE")
         self.token = self.issuer.token("cashier", STORE, ttl=43200)
+
+    def find_postmaster(self):
+        with open(os.path.join(self.postgres.directory, "data/postmaster.pid"), encoding="ascii") as f:
+            self.postmaster = int(f.readline())
 
     def __exit__(self, *_):
         for server in reversed(self._servers):

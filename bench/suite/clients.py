@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The load: wrk, h2load, pgbench in a closed loop, and steady.c. Each run returns a Result."""
+
+import collections
+import json
+import os
+import re
+import subprocess
+import time
+
+from suite.setting import BENCH, ROOT
+from suite.wire import request
+
+CONNECTIONS = 64  # HTTP/1.1
+H2_CONNECTIONS, H2_STREAMS = 8, 16
+PG_CONNECTIONS = 8
+STEADY = os.path.join(ROOT, "build/bench-steady")
+
+# Latencies in microseconds, None when the client does not tell.
+Result = collections.namedtuple("Result", "requests seconds errors p50 p99 p999 late", defaults=(None,) * 4)
+
+
+def _ran(argv, env=None, timeout_s=120):
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, stdin=subprocess.DEVNULL,
+                          env={**os.environ, **(env or {})})
+    assert done.returncode == 0, "%s: %s" % (argv[0], (done.stdout + done.stderr)[-2000:])
+    return done.stdout
+
+
+def percentiles(values):
+    """p50, p99 and p99.9."""
+    if not values:
+        return (None,) * 3
+    values.sort()
+    return tuple(values[int((len(values) - 1) * part)] for part in (0.5, 0.99, 0.999))
+
+
+class Load:
+    """What all clients need to know."""
+
+    def __init__(self, setting):
+        self._s = setting
+        self._file = os.path.join(setting.work, "products")
+        with open(self._file, "w", encoding="ascii") as f:
+            f.write("\n".join(setting.products) + "\n")
+
+    def wrk(self, script, url, seconds, token=None, expect=2):
+        """script: product or sale. expect: the class of every answer."""
+        out = os.path.join(self._s.work, "wrk")
+        _ran(["wrk", "-t", "1", "-c", str(CONNECTIONS), "-d", "%ds" % seconds, "--timeout", "10s", "-s",
+              os.path.join(BENCH, script + ".lua"), url],
+             {"BENCH_DIR": BENCH, "BENCH_TOKEN": token or self._s.token, "BENCH_RESULT": out,
+              "BENCH_PRODUCTS": self._file, "BENCH_RUN": str(time.time_ns())}, seconds + 60)
+        with open(out, encoding="ascii") as f:
+            requests, duration, broken, refused, p50, p99, p999 = map(float, f.read().split())
+        wrong = refused if expect == 2 else abs(requests - refused)
+        return Result(requests, duration, broken + wrong, p50, p99, p999)
+
+    def h2load(self, url, seconds, log=None):
+        words = ["h2load", "-t", "1", "-c", str(H2_CONNECTIONS), "-m", str(H2_STREAMS), "-D", str(seconds)]
+        if log:
+            words.append("--log-file=" + log)
+        text = _ran([*words, "-H", "authorization: Bearer " + self._s.token, url], timeout_s=seconds + 60)
+        done, failed, errored, timed_out = map(int, re.search(
+            r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", text).groups())
+        wrong = sum(map(int, re.search(r"status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text).groups()))
+        return Result(done, seconds, failed + errored + timed_out + wrong)
+
+    def h2load_latency(self, url, seconds=1):
+        """Percentiles need a log of every request, which slows it: a run of its own."""
+        log = os.path.join(self._s.work, "h2load.log")
+        self.h2load(url, seconds, log)
+        with open(log, encoding="ascii") as f:
+            values = [int(fields[2]) for line in f if (fields := line.split())[1] == "200"]
+        os.remove(log)
+        return percentiles(values)
+
+    def pgbench(self, script, seconds, sample=1.0, **variables):
+        prefix = os.path.join(self._s.work, "pgbench_log")
+        words = ["pgbench", "-n", "-M", "prepared", "-c", str(PG_CONNECTIONS), "-j", "1", "-T", str(seconds), "-f",
+                 script, "-l", "--log-prefix=" + prefix, "--sampling-rate=%g" % sample]
+        for name, value in variables.items():
+            words += ["-D", "%s=%s" % (name, value)]
+        text = _ran([*words, self._s.database.url], timeout_s=seconds + 60)
+        requests = int(re.search(r"actually processed: (\d+)", text).group(1))
+        failed = int(re.search(r"failed transactions: (\d+)", text).group(1))
+        rate = float(re.search(r"tps = ([\d.]+)", text).group(1))
+        values = []
+        for name in os.listdir(self._s.work):
+            if name.startswith("pgbench_log"):
+                path = os.path.join(self._s.work, name)
+                with open(path, encoding="ascii") as f:
+                    values += [int(line.split()[2]) for line in f]
+                os.remove(path)
+        return Result(requests, requests / rate, failed, *percentiles(values))
+
+    def steady(self, port, messages, rate, seconds, connections=CONNECTIONS, warm=0, units=1, again=True):
+        """rate 0: as fast as answers come. again: the messages may be sent more than once."""
+        path = os.path.join(self._s.work, "messages")
+        with open(path, "wb") as f:
+            for message in messages:
+                f.write(b"%d\n" % len(message) + message)
+        words = [STEADY, str(port), "%g" % rate, "%g" % seconds, str(connections), path, "%g" % warm]
+        told = json.loads(_ran([*words, "again" if again else "once"], timeout_s=seconds + 60))
+        errors = told["refused"] + told["failed"] + told["lost"]
+        return Result(told["requests"] * units, told["seconds"], errors, told["p50_us"], told["p99_us"],
+                      told["p999_us"], told["late_us"])
+
+    # ---- requests -------------------------------------------------------------------------------
+
+    def sales(self, count, chance):
+        return [request("POST", "/v1/transactions", self._s.token, self._s.sale(chance),
+                        idempotency_key=self._s.random_uuid(chance)) for _ in range(count)]
+
+    def batches(self, count, chance, size=500):
+        return [request("POST", "/v1/transactions/batch", self._s.token,
+                        [self._s.sale(chance, transactionId=self._s.random_uuid(chance)) for _ in range(size)])
+                for _ in range(count)]

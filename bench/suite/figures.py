@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every figure of make bench: who is asked, by which client, for what, and what it is compared with."""
+
+import os
+import random
+
+from kit.processes import run
+
+from suite.setting import BENCH, ROOT
+
+OPEN_PART = 0.7  # of what the closed loop reached in the same round
+BATCH = 500
+BATCH_CONNECTIONS = 2
+REGISTERS = 64
+SALES_A_SECOND_AT_MOST = 20000  # prepared for an open loop
+
+
+class Figure:
+    """measure(lab, seconds) is a Result. against: the figure that it is divided by."""
+
+    def __init__(self, title, server, measure, against=None, of=None, latency=None):
+        self.title, self.server, self.measure, self.against = title, server, measure, against
+        self.of = of            # an open loop: the figure whose rate it takes a part of
+        self.latency = latency  # an extra run that tells percentiles
+
+
+# ---- clients of one figure ------------------------------------------------------------------------
+
+
+def pgbench(script, sample=1.0, variables=lambda lab: {}):
+    return lambda lab, seconds, rate: lab.load.pgbench(lab.scripts[script], seconds, sample, **variables(lab))
+
+
+def http1(server, path, script="product", token=None, expect=2):
+    return lambda lab, seconds, rate: lab.load.wrk(
+        script, "http://127.0.0.1:%d%s" % (lab.servers[server].port, path(lab)), seconds,
+        token and lab.tokens[token], expect)
+
+
+def _h2_url(lab, server, path, tls):
+    target = lab.servers[server]
+    return ("https://127.0.0.1:%d" % target.tls_port if tls else "http://127.0.0.1:%d" % target.port) + path(lab)
+
+
+def h2(server, path, tls=False):
+    """measure and latency."""
+    return {"measure": lambda lab, seconds, rate: lab.load.h2load(_h2_url(lab, server, path, tls), seconds),
+            "latency": lambda lab: lab.load.h2load_latency(_h2_url(lab, server, path, tls))}
+
+
+def batch(lab, seconds, rate):
+    chance = random.Random(lab.run)
+    count = max(4, int(seconds * SALES_A_SECOND_AT_MOST / BATCH))
+    return lab.load.steady(lab.servers["tillway"].port, lab.load.batches(count, chance, BATCH), 0, seconds,
+                           BATCH_CONNECTIONS, units=BATCH, again=False)
+
+
+def open_read(server):
+    return lambda lab, seconds, rate: lab.load.steady(
+        lab.servers[server].port, [lab.get(product(lab))], rate, seconds, warm=0.5)
+
+
+def open_sale(lab, seconds, rate):
+    chance = random.Random(lab.run)
+    return lab.load.steady(lab.servers["tillway"].port, lab.load.sales(int(rate * (seconds + 1)), chance), rate,
+                           seconds, warm=0.5, again=False)
+
+
+def product(lab):
+    return "/v1/products/" + lab.setting.product
+
+
+def fixed(path):
+    return lambda lab: path
+
+
+FIGURES = {
+    "hello_http1": Figure("hello, bare h2o, HTTP/1.1", "hello", http1("hello", fixed("/"))),
+    "hello_h2c": Figure("hello, bare h2o, h2c", "hello", **h2("hello", fixed("/"))),
+    "hello_tls": Figure("hello, bare h2o, h2 over TLS", "hello-tls", **h2("hello-tls", fixed("/"), tls=True)),
+    "cache_http1": Figure("product, cache, HTTP/1.1", "cached", http1("cached", product), "hello_http1"),
+    "cache_h2c": Figure("product, cache, h2c", "cached", against="hello_h2c", **h2("cached", product)),
+    "cache_tls": Figure("product, cache, h2 over TLS", "cached", against="hello_tls",
+                        **h2("cached", product, tls=True)),
+    "read_pgbench": Figure("product, pgbench", None, pgbench(
+        "read", 0.02, lambda lab: {"id": lab.setting.product})),
+    "read_http1": Figure("product, database, HTTP/1.1", "tillway", http1("tillway", product), "read_pgbench"),
+    "read_h2c": Figure("product, database, h2c", "tillway", against="read_pgbench", **h2("tillway", product)),
+    "read_tls": Figure("product, database, h2 over TLS", "tillway", against="read_pgbench",
+                       **h2("tillway", product, tls=True)),
+    "read_two": Figure("product, database, two workers", "two", http1("two", product), "read_http1"),
+    "cache_two": Figure("product, cache, two workers", "two-cached", http1("two-cached", product), "cache_http1"),
+    "list_pgbench": Figure("list of 50, pgbench", None, pgbench("list")),
+    "list_http1": Figure("list of 50, HTTP/1.1", "tillway", http1("tillway", fixed("/v1/products?limit=50")),
+                         "list_pgbench"),
+    "sale_pgbench": Figure("sale of 3 lines, pgbench", None, pgbench(
+        "sale", 1.0, lambda lab: {"t": lab.clock(), "products": len(lab.setting.products)})),
+    "sale_http1": Figure("sale of 3 lines, HTTP/1.1", "tillway", http1("tillway", fixed("/v1/transactions"), "sale"),
+                         "sale_pgbench"),
+    "batch_http1": Figure("sale in a batch of 500", "tillway", batch, "sale_pgbench"),
+    "refused_http1": Figure("token refused (expired)", "tillway", http1(
+        "tillway", product, token="expired", expect=4)),
+    "limited_http1": Figure("limited (429)", "tillway", http1("tillway", fixed("/v1/inventory"), expect=4)),
+    "open_read": Figure("open loop: product, database", "tillway", open_read("tillway"), of="read_http1"),
+    "open_cache": Figure("open loop: product, cache", "cached", open_read("cached"), of="cache_http1"),
+    "open_sale": Figure("open loop: sale of 3 lines", "tillway", open_sale, of="sale_http1"),
+    "fastify_read": Figure("product, Fastify", "fastify", http1("fastify", product)),
+    "fastify_sale": Figure("bare insert of a sale, Fastify", "fastify", http1(
+        "fastify", fixed("/v1/transactions"), "sale")),
+    "express_read": Figure("product, Express", "express", http1("express", product)),
+    "bun_read": Figure("product, Bun", "bun", http1("bun", product)),
+    "nginx_read": Figure("product, nginx + Fastify", "nginx", http1("nginx", product)),
+    "haproxy_read": Figure("product, haproxy + Fastify", "haproxy", http1("haproxy", product)),
+}
+PEER_FIGURES = {"fastify": ["fastify_read", "fastify_sale"], "express": ["express_read"], "bun": ["bun_read"],
+                "nginx": ["nginx_read"], "haproxy": ["haproxy_read"]}
+OWN_FIGURES = [name for name in FIGURES if not any(name in some for some in PEER_FIGURES.values())]
+SELLING = ("sale_http1", "batch_http1", "open_sale", "fastify_sale")  # what the database must hold afterwards
+HELLO_BYTES = 372  # as many as the sample product's answer; checked
+
+
+# ---- the same statements for pgbench --------------------------------------------------------------
+
+# Constants of the statement cost PostgreSQL nothing. A sale's id grows with time, as the gateway's own do,
+# and serves as the key as well.
+_SALE = """ARRAY[({id})::uuid]
+ARRAY['pgbench']
+ARRAY[{id}]
+ARRAY['\\x0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'::bytea]
+ARRAY['main']
+ARRAY[:r::text]
+ARRAY['pgbench']
+ARRAY[NULL]
+ARRAY['card']
+ARRAY[NULL]
+ARRAY[NULL]
+ARRAY[NULL]
+ARRAY[NULL]
+ARRAY[1, 1, 1]
+ARRAY[({products})[:a::int], ({products})[:b::int], ({products})[:c::int]]
+ARRAY[1000, 1000, 1000]
+ARRAY[0, 0, 0]
+'{{}}'
+'{{}}'
+'{{}}'
+'{{}}'
+'EUR'
+true
+'UTC'
+0
+"""
+_SALE_HEAD = """\\set t :t + 1
+\\set a random(1, :products)
+\\set b random(1, :products)
+\\set c random(1, :products)
+\\set r random(1, %d)
+""" % REGISTERS
+
+
+def _script(work, name, statement, expressions, head=""):
+    """The path of a script for pgbench, made of a statement of db/queries."""
+    values, path = os.path.join(work, name + ".expressions"), os.path.join(work, name + ".pgbench")
+    with open(values, "w", encoding="utf-8") as f:
+        f.write(expressions)
+    done = run(["awk", "-v", "expressions=" + values, "-f", os.path.join(BENCH, "statement.awk"),
+                os.path.join(ROOT, "db/queries", statement)])
+    assert done.returncode == 0, done.stderr
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(head + done.stdout)
+    return path
+
+
+def write_scripts(setting):
+    """{name: path}"""
+    sale = _SALE.format(
+        id="lpad(to_hex(:t::bigint), 12, '0') || '70008' || lpad(to_hex(:client_id::bigint), 15, '0')",
+        products="'{%s}'::uuid[]" % ",".join(setting.products))
+    return {"read": _script(setting.work, "read", "product_get.sql", ":id\n"),
+            "list": _script(setting.work, "list", "product_list.sql", "NULL\nNULL\n50\n"),
+            "sale": _script(setting.work, "sale", "record_sales.sql", sale, _SALE_HEAD)}
