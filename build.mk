@@ -109,9 +109,15 @@ $(BUILD)/bench-steady: bench/steady.c
 	@echo "  CC $<"
 	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< -o $@ -lm
 
+# The one of bench/overload.sh: it tells what is refused from what is done, and makes its requests.
+$(BUILD)/bench-openloop: bench/openloop.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< -o $@ -lm
+
 # For tests/lint: how each source is compiled.
 .PHONY: print-cflags
 print-cflags:
 	@printf '%s\n' '$(CFLAGS) $(H2O_CFLAGS)'
 
--include $(OBJECTS:.o=.d) $(HARNESS).d $(BUILD)/bench-verifier.d $(BUILD)/bench-steady.d $(addsuffix .d,$(UNIT))
+-include $(OBJECTS:.o=.d) $(HARNESS).d $(BUILD)/bench-verifier.d $(BUILD)/bench-steady.d $(BUILD)/bench-openloop.d $(addsuffix .d,$(UNIT))
