@@ -33,6 +33,7 @@ struct tw_db {
     unsigned worker_index;
     struct tw_db_lane lanes[TW_LANE_COUNT];
     struct tw_shed shed;
+    struct tw_yield yield;
     uint64_t ticked_at_us;
     h2o_timeout_t tick_timeout;
     h2o_timeout_entry_t tick;
@@ -88,6 +89,11 @@ struct tw_shed *tw_db_shed(struct tw_db *db)
     return &db->shed;
 }
 
+struct tw_yield *tw_db_yield(struct tw_db *db)
+{
+    return &db->yield;
+}
+
 // ---- making and freeing -------------------------------------------------------------------------
 
 // Shares of one worker. Two connections of pipelined reads are faster than four (FIELD-NOTES), a
@@ -140,6 +146,7 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
     db->lanes[TW_LANE_SLOW].statement_timeout_ms = config->db_slow_timeout_ms;
     db->ticked_at_us = tw_now_us();
     tw_shed_init(&db->shed, config->db_queue_target_ms * 1000, db->ticked_at_us);
+    tw_yield_init(&db->yield, sizes[TW_LANE_SLOW], n_workers, db->ticked_at_us);
     if (config->db_replica[0]) {
         db->replica = tw_db_replica_new(db, &ctx->receivers.hostinfo_getaddr, db->lanes);
         if (!db->replica) {
@@ -390,6 +397,8 @@ void tw_db_flush(struct tw_db *db)
 void tw_db_write_ended(struct tw_db_conn *conn)
 {
     struct tw_db_lane *lane = &conn->db->lanes[conn->lane];
+    if (conn->has_batch)
+        tw_lane_batch_ended(lane, conn->read_at_us);
     if (lane->queued > 0)
         tw_lane_flush(lane, conn->read_at_us);
 }

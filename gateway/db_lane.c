@@ -104,13 +104,13 @@ static struct tw_db_conn *least_busy(struct tw_db_lane *lane)
     return best;
 }
 
-// What was lost once is the primary's.
+// What was lost once is the primary's. Only there queries of lane slow are in the way of writes.
 static struct tw_db_conn *conn_for(struct tw_db_lane *lane, const struct tw_db_query *query)
 {
     struct tw_db_conn *conn = tw_db_replica_pick(tw_db_replica(lane->db), query->stmt,
                                                  query->reader,
                                                  query->primary_only || query->attempts > 0);
-    return conn ? conn : least_busy(lane);
+    return conn || lane->rests ? conn : least_busy(lane);
 }
 
 static struct tw_db_query *first_of(h2o_linklist_t *queue)
@@ -148,6 +148,28 @@ static unsigned n_busy(const struct tw_db_lane *lane, bool with_batch)
     for (unsigned i = 0; i < lane->n_conns; i++)
         n += lane->conns[i].in_flight > 0 && lane->conns[i].has_batch == with_batch;
     return n;
+}
+
+// Tells how many queries of lane slow are in flight at the primary.
+static struct tw_yield *slow_counted(struct tw_db *db, uint64_t now_us)
+{
+    struct tw_yield *yield = tw_db_yield(db);
+    tw_yield_in_flight(yield, n_busy(tw_db_lane(db, TW_LANE_SLOW), false), now_us);
+    return yield;
+}
+
+void tw_lane_batch_ended(struct tw_db_lane *lane, uint64_t now_us)
+{
+    tw_yield_batch_ended(slow_counted(lane->db, now_us), now_us);
+}
+
+static void slow_may_send(struct tw_db_lane *lane, uint64_t now_us)
+{
+    if (tw_db_config(lane->db)->db_queue_target_ms == 0)
+        return;
+    bool rests = !tw_yield_admits(slow_counted(lane->db, now_us), now_us);
+    tw_metric_add(tw_db_page(lane->db), TW_METRIC_DB_SLOW_RESTS, rests && !lane->rests);
+    lane->rests = rests;
 }
 
 // The older one of both queues' heads. Neither kind takes all connections: a batch waits for the
@@ -212,7 +234,8 @@ static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct t
                  waited_us(lane, first, now_us) + (conn->in_flight > 1 ? conn->behind_us : 0));
     conn->has_batch = is_batch;
     tw_metric_add(page, TW_METRIC_DB_BATCHES, is_batch);
-    for (struct tw_db_query *query = first; query; query = query->next) {
+    unsigned n = 0;
+    for (struct tw_db_query *query = first; query; query = query->next, n++) {
         tw_lane_unqueue(query);
         query->state = TW_QUERY_SENT;
         if (query->attempts++ == 0 && query->first_sent_us == 0)
@@ -222,6 +245,8 @@ static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct t
         tw_metric_add(page, TW_METRIC_DB_REPLICA_READS, conn->server->is_replica);
         tw_metric_add(page, TW_METRIC_DB_BATCHED, is_batch);
     }
+    if (is_batch)
+        tw_yield_batch_sent(tw_db_yield(lane->db), n, now_us);
     return true;
 }
 
@@ -239,6 +264,8 @@ void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us)
 {
     struct tw_db_conn *conn;
     struct tw_db_query *query;
+    if (lane->index == TW_LANE_SLOW)
+        slow_may_send(lane, now_us);
     while ((query = next_to_send(lane)) != NULL && (conn = conn_for(lane, query)) != NULL) {
         if (is_in_vain(query, now_us)) {
             tw_db_query_refused(query, TW_OVERLOADED);
@@ -255,5 +282,7 @@ void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us)
     for (unsigned i = 0; i < lane->n_conns; i++)
         if (lane->conns[i].state == TW_CONN_READY && lane->conns[i].dirty)
             tw_conn_sync(&lane->conns[i]);
+    if (lane->index == TW_LANE_SLOW)
+        (void)slow_counted(lane->db, now_us);
     tw_db_replica_sync(tw_db_replica(lane->db), lane->index);
 }

@@ -10,6 +10,7 @@
 
 #include "gateway/db_conn.h"
 #include "gateway/db_shed.h"
+#include "gateway/db_yield.h"
 
 // What one batch holds at most. A bigger query goes by itself.
 #define TW_BATCH_QUERIES_MAX 64
@@ -33,6 +34,7 @@ struct tw_db_lane {
     unsigned n_conns;
     unsigned n_for_batches; // connections that other queries leave alone
     uint64_t statement_timeout_ms;
+    bool rests; // lane slow, while writes need the primary
 };
 
 // Connections are made, each with room for `depth` queries in flight; all are DOWN. False without
@@ -53,6 +55,9 @@ void tw_lane_unqueue(struct tw_db_query *query);
 // Sends what the connections can take, and ends what was sent with a sync.
 void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us);
 
+// A batch of lane write has ended.
+void tw_lane_batch_ended(struct tw_db_lane *lane, uint64_t now_us);
+
 // How long the foremost query has been waiting; 0: nobody waits.
 uint64_t tw_lane_oldest_us(struct tw_db_lane *lane, uint64_t now_us);
 
@@ -64,6 +69,8 @@ uint64_t tw_lane_oldest_us(struct tw_db_lane *lane, uint64_t now_us);
 struct tw_db_lane *tw_db_lane(struct tw_db *db, enum tw_lane lane);
 
 struct tw_shed *tw_db_shed(struct tw_db *db);
+struct tw_yield *tw_db_yield(struct tw_db *db);
+
 // NULL: there is none.
 struct tw_db_replica *tw_db_replica(struct tw_db *db);
 
