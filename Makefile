@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2)
 
-.PHONY: build test unit e2e asan lint format docs bench bench-instructions image fuzz conformance prove-h2o tls-audit chaos soak money clean
+.PHONY: build test unit e2e asan lint format docs bench bench-instructions image fuzz conformance prove-h2o tls-audit chaos soak screenshot money clean
 .DEFAULT_GOAL := build
 
 build:
@@ -23,13 +23,13 @@ asan:
 	@$(INNER) BUILD=build/asan SANITIZE=1 binary unit
 
 e2e: build build/tillway-issuer
-	@dev/install.sh run test npm
+	@dev/install.sh run test npm browser
 	@tests/npm/install.sh
 	@tests/run.sh e2e
 
 # Everything that CI checks; the last line is "N passed, N failed".
 test:
-	@dev/install.sh build run test npm lint bench
+	@dev/install.sh build run test npm browser lint bench
 	@tests/npm/install.sh
 	@$(INNER) binary unit
 	@$(MAKE) build/tillway-issuer
@@ -85,6 +85,12 @@ chaos: build build/tillway-issuer
 soak: build build/tillway-issuer
 	@dev/install.sh run test
 	@/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -s --show-capture=no tests/e2e/soak.py
+
+# docs/status-page.png: the status page of a gateway whose shops sell for SCREENSHOT_SECONDS (200).
+screenshot: build build/tillway-issuer
+	@dev/install.sh run test npm browser
+	@tests/npm/install.sh
+	@/usr/bin/python3 -B -m pytest -p no:cacheprovider -q --show-capture=no tests/e2e/screenshot.py
 
 prove-h2o:
 	@dev/install.sh build test

@@ -14,7 +14,7 @@ fail() {
     exit 1
 }
 
-[ $# -gt 0 ] || fail "usage: dev/install.sh PURPOSE... (build run test npm lint bench peers image)"
+[ $# -gt 0 ] || fail "usage: dev/install.sh PURPOSE... (build run test npm browser lint bench peers image)"
 
 wanted=()
 for purpose in "$@"; do

@@ -13,6 +13,7 @@ struct totals {
         uint64_t by_class[6];
         uint64_t buckets[TW_LATENCY_BUCKETS];
     } routes[TW_STATS_ROUTES_MAX];
+    struct tw_status_sold sold[TW_STATUS_CURRENCIES]; // in an order that stays
 };
 
 struct tw_status_history {
@@ -54,9 +55,36 @@ static void add_page(struct totals *totals, const struct tw_worker_page *page, s
     }
 }
 
-static void sum_pages(struct totals *totals, const struct tw_metrics_view *view, size_t n_routes)
+static void add_sold(struct tw_status_sold *sold, const struct tw_sales_sum *sum)
+{
+    size_t i = 0;
+    while (i + 1 < TW_STATUS_CURRENCIES && sold[i].currency &&
+           strcmp(sold[i].currency, sum->currency) != 0)
+        i++;
+    sold[i].currency = sum->currency;
+    sold[i].sales += sum->n[TW_SALES_SALE];
+    sold[i].minor += sum->total_minor[TW_SALES_SALE];
+}
+
+// Without memory it is as it was `before`.
+static void sum_sales(struct totals *totals, const struct tw_metrics_view *view,
+                      const struct totals *before)
+{
+    size_t n;
+    struct tw_sales_sum *sums = tw_sales_sums(tw_shared_sales(view->shared), view->n_pages, &n);
+    if (!sums)
+        memcpy(totals->sold, before->sold, sizeof(totals->sold));
+    for (size_t i = 0; sums && i < n; i++)
+        add_sold(totals->sold, &sums[i]);
+    free(sums);
+}
+
+// All that stands in `view`, into totals that are not those of `before`.
+static void sum_pages(struct totals *totals, const struct tw_metrics_view *view, size_t n_routes,
+                      const struct totals *before)
 {
     memset(totals, 0, sizeof(*totals));
+    sum_sales(totals, view, before);
     for (unsigned i = 0; i < view->n_pages; i++)
         add_page(totals, tw_shared_worker(view->shared, i), n_routes);
 }
@@ -65,6 +93,21 @@ static void subtract(uint32_t *out, const uint64_t *now, const uint64_t *before,
 {
     for (size_t i = 0; i < n; i++)
         out[i] = (uint32_t)(now[i] - before[i]);
+}
+
+// A currency may come while we look, and then its place is before that of another one.
+static void fill_sold(struct tw_status_sample *sample, const struct totals *now,
+                      const struct totals *before)
+{
+    for (size_t i = 0; i < TW_STATUS_CURRENCIES; i++) {
+        struct tw_status_sold *sold = &sample->sold[i];
+        *sold = now->sold[i];
+        for (size_t j = 0; sold->currency && j < TW_STATUS_CURRENCIES; j++)
+            if (before->sold[j].currency && strcmp(before->sold[j].currency, sold->currency) == 0) {
+                sold->sales -= before->sold[j].sales;
+                sold->minor -= before->sold[j].minor;
+            }
+    }
 }
 
 static void fill(struct tw_status_sample *sample, const struct totals *now,
@@ -83,6 +126,7 @@ static void fill(struct tw_status_sample *sample, const struct totals *now,
         subtract(sample->routes[row].buckets, now->routes[row].buckets, before->routes[row].buckets,
                  TW_LATENCY_BUCKETS);
     }
+    fill_sold(sample, now, before);
 }
 
 struct tw_status_history *tw_status_history_new(const struct tw_metrics_view *view)
@@ -98,7 +142,7 @@ struct tw_status_history *tw_status_history_new(const struct tw_metrics_view *vi
     }
     for (size_t i = 0; i < TW_STATUS_SAMPLES; i++)
         history->samples[i].routes = &history->routes[i * history->n_routes];
-    sum_pages(&history->totals[0], view, history->n_routes);
+    sum_pages(&history->totals[0], view, history->n_routes, &history->totals[1]);
     history->taken_us = view->now_us;
     return history;
 }
@@ -110,7 +154,7 @@ void tw_status_history_tick(struct tw_status_history *history, const struct tw_m
     if (span_ms + EARLY_MS < TW_STATUS_SAMPLE_MS)
         return;
     unsigned before = history->now, now = 1 - before;
-    sum_pages(&history->totals[now], view, history->n_routes);
+    sum_pages(&history->totals[now], view, history->n_routes, &history->totals[before]);
     struct tw_status_sample *sample = &history->samples[++history->newest % TW_STATUS_SAMPLES];
     sample->number = history->newest;
     sample->at_unix_ms = unix_ms;

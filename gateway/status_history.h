@@ -9,6 +9,7 @@
 #define TW_STATUS_HISTORY_H
 
 #include "gateway/metrics_text.h"
+#include "gateway/sales_stats.h"
 
 #define TW_STATUS_SAMPLE_MS 2000
 #define TW_STATUS_SAMPLES   300
@@ -18,6 +19,14 @@ struct tw_status_route {
     uint32_t buckets[TW_LATENCY_BUCKETS];
 };
 
+// What was sold in one currency, by all shops.
+struct tw_status_sold {
+    const char *currency; // NULL: this one and those behind it are not used
+    uint64_t sales, minor;
+};
+
+#define TW_STATUS_CURRENCIES (TW_SALES_CURRENCIES + 1) // and the others
+
 // What was added in `span_ms`; of gauges the value at its end.
 struct tw_status_sample {
     uint64_t number; // 1, 2, …; 0: not taken yet
@@ -25,6 +34,7 @@ struct tw_status_sample {
     uint32_t span_ms;
     int64_t metrics[TW_METRIC_COUNT];
     uint32_t queue_waits[TW_LANE_COUNT][TW_LATENCY_BUCKETS];
+    struct tw_status_sold sold[TW_STATUS_CURRENCIES];
     struct tw_status_route *routes; // routes->n + 1 of them, as in struct tw_worker_page
 };
 

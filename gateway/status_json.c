@@ -3,6 +3,7 @@
 
 #include "gateway/version.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 // ---- the present --------------------------------------------------------------------------------
 
@@ -102,10 +103,42 @@ static void put_issuers(struct tw_json *json, const struct tw_metrics_view *view
     tw_json_array_end(json);
 }
 
+static bool is_same_shop(const struct tw_sales_sum *a, const struct tw_sales_sum *b)
+{
+    return strcmp(a->store, b->store) == 0 && strcmp(a->currency, b->currency) == 0;
+}
+
+// Since the start, by store and currency; the sums of one shop stand together.
+static void put_shops(struct tw_json *json, const struct tw_metrics_view *view)
+{
+    size_t n, next;
+    struct tw_sales_sum *sums = tw_sales_sums(tw_shared_sales(view->shared), view->n_pages, &n);
+    tw_json_key(json, TW_STR("shops"));
+    tw_json_array(json);
+    for (size_t i = 0; sums && i < n; i = next) {
+        uint64_t sales = 0, minor = 0;
+        for (next = i; next < n && is_same_shop(&sums[i], &sums[next]); next++) {
+            sales += sums[next].n[TW_SALES_SALE];
+            minor += sums[next].total_minor[TW_SALES_SALE];
+        }
+        tw_json_object(json);
+        tw_json_key(json, TW_STR("store"));
+        tw_json_str_untrusted(json, tw_str_of(sums[i].store));
+        tw_json_key(json, TW_STR("currency"));
+        tw_json_str_untrusted(json, tw_str_of(sums[i].currency));
+        TW_JSON_I64(json, "sales", (int64_t)sales);
+        TW_JSON_I64(json, "revenueMinor", (int64_t)minor);
+        tw_json_object_end(json);
+    }
+    tw_json_array_end(json);
+    free(sums);
+}
+
 static void put_present(struct tw_json *json, const struct tw_operation *operation)
 {
     TW_JSON_STR(json, "version", TW_STR(TW_VERSION));
     TW_JSON_I64(json, "pid", operation->pid);
+    put_time(json, TW_STR("now"), tw_unix_ms());
     put_time(json, TW_STR("startedAt"), operation->started_unix_ms);
     TW_JSON_STR(json, "change", tw_str_of(operation->change));
     TW_JSON_I64(json, "generation", (int64_t)operation->generation);
@@ -209,6 +242,23 @@ static void put_routes(struct tw_json *json, const struct tw_status_sample *samp
     tw_json_array_end(json);
 }
 
+// [[currency, sales, minor units], ...] of the currencies in which something was sold.
+static void put_sold(struct tw_json *json, const struct tw_status_sample *sample)
+{
+    tw_json_key(json, TW_STR("s"));
+    tw_json_array(json);
+    for (size_t i = 0; i < TW_COUNT(sample->sold) && sample->sold[i].currency; i++) {
+        if (sample->sold[i].sales == 0)
+            continue;
+        tw_json_array(json);
+        tw_json_str_untrusted(json, tw_str_of(sample->sold[i].currency));
+        tw_json_i64(json, (int64_t)sample->sold[i].sales);
+        tw_json_i64(json, (int64_t)sample->sold[i].minor);
+        tw_json_array_end(json);
+    }
+    tw_json_array_end(json);
+}
+
 static void put_sample(struct tw_json *json, const struct tw_status_sample *sample, size_t n_rows)
 {
     tw_json_object(json);
@@ -217,6 +267,7 @@ static void put_sample(struct tw_json *json, const struct tw_status_sample *samp
     TW_JSON_I64(json, "ms", sample->span_ms);
     put_metrics(json, sample);
     put_routes(json, sample, n_rows);
+    put_sold(json, sample);
     tw_json_key(json, TW_STR("q"));
     tw_json_array(json);
     for (size_t lane = 0; lane < TW_LANE_COUNT; lane++) {
@@ -251,6 +302,7 @@ void tw_status_json(struct tw_json *json, const struct tw_operation *operation,
     put_present(json, operation);
     put_certificates(json, view);
     put_issuers(json, view);
+    put_shops(json, view);
     if (after == 0) {
         put_metric_names(json);
         put_route_names(json, view->routes);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/worker_list.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -41,27 +40,31 @@ static bool read_proc(pid_t pid, const char *name, char *out, int size)
     return got;
 }
 
+// The field of that index among words; -1 when it is no number.
+static int64_t field(const char *line, unsigned index)
+{
+    struct tw_str rest = {line, strcspn(line, "\n")}, word = {0};
+    int64_t value;
+    for (unsigned i = 0; i <= index; i++)
+        word = tw_str_next_word(&rest);
+    return tw_str_to_i64(word, 0, INT64_MAX / 1000000, &value) ? value : -1;
+}
+
 // Resident bytes, or -1.
 static int64_t memory_of(pid_t pid)
 {
     char line[256];
-    int64_t size, resident;
-    if (!read_proc(pid, "statm", line, sizeof(line)) ||
-        sscanf(line, "%" SCNd64 " %" SCNd64, &size, &resident) != 2)
-        return -1;
-    return resident * sysconf(_SC_PAGESIZE);
+    int64_t pages = read_proc(pid, "statm", line, sizeof(line)) ? field(line, 1) : -1;
+    return pages < 0 ? -1 : pages * sysconf(_SC_PAGESIZE);
 }
 
 // Processor time in user and system mode, or -1. The name in the second field may hold anything.
 static int64_t cpu_ms_of(pid_t pid)
 {
     char line[1024];
-    int64_t user, system;
-    const char *rest = read_proc(pid, "stat", line, sizeof(line)) ? strrchr(line, ')') : NULL;
-    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNd64 " %" SCNd64,
-                        &user, &system) != 2)
-        return -1;
-    return (user + system) * 1000 / sysconf(_SC_CLK_TCK);
+    const char *behind = read_proc(pid, "stat", line, sizeof(line)) ? strrchr(line, ')') : NULL;
+    int64_t user = behind ? field(behind, 12) : -1, system = behind ? field(behind, 13) : -1;
+    return user < 0 || system < 0 ? -1 : (user + system) * 1000 / sysconf(_SC_CLK_TCK);
 }
 
 static void put_ms(struct tw_json *json, struct tw_str key, int64_t ms)

@@ -17,6 +17,9 @@ LINES_MAX = 700
 # The master's side: nobody else may see libevent.
 LIBEVENT_FILES = {
     "gateway/admin.c",
+    "gateway/admin_pages.c",
+    "gateway/admin_pages.h",
+    "gateway/admin_reload.c",
     "gateway/file_watch.c",
     "gateway/http_get.c",
     "gateway/jwks_fetch.c",

@@ -79,6 +79,33 @@ static void test_counters_are_differences_and_gauges_are_values(void **state)
     assert_int_equal(sample->queue_waits[1][0], 0);
 }
 
+static void sell(unsigned row, const char *currency, const char *store, int64_t minor)
+{
+    const struct tw_sales_event event = {TW_SALES_SALE, tw_str_of(store), tw_str_of(currency),
+                                         TW_STR("card"), minor};
+    tw_sales_add(tw_shared_sales(shared), row, &event);
+}
+
+static void test_what_was_sold_by_currency(void **state)
+{
+    (void)state;
+    sell(0, "USD", "main", 1000);
+    sell(1, "USD", "north", 250);
+    const struct tw_status_sold *sold = tick(2000)->sold;
+    assert_string_equal(sold[0].currency, "USD");
+    assert_int_equal(sold[0].sales, 2);
+    assert_int_equal(sold[0].minor, 1250);
+    assert_null(sold[1].currency);
+    sell(0, "EUR", "main", 5);
+    sell(0, "USD", "main", 70);
+    sold = tick(2000)->sold;
+    const struct tw_status_sold *dollars = strcmp(sold[0].currency, "USD") == 0 ? sold : sold + 1;
+    assert_int_equal(dollars->sales, 1);
+    assert_int_equal(dollars->minor, 70);
+    sold = tick(2000)->sold;
+    assert_int_equal(sold[0].sales + sold[1].sales, 0);
+}
+
 static void test_a_sample_is_taken_when_it_is_time(void **state)
 {
     (void)state;
@@ -132,6 +159,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_counters_are_differences_and_gauges_are_values, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_what_was_sold_by_currency, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_sample_is_taken_when_it_is_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_the_ring_forgets_the_oldest, set_up, tear_down),
         cmocka_unit_test(test_states_of_workers),
