@@ -20,10 +20,10 @@ import statistics
 import subprocess
 import sys
 
-from kit.processes import children, eventually
 from suite.clients import Load
 from suite.setting import Setting
 from suite.wire import request
+from kit.processes import children, eventually
 
 COUNT = int(os.environ.get("BENCH_IDLE", 10000))
 ROUNDS = int(os.environ.get("BENCH_IDLE_ROUNDS", 3))
@@ -87,7 +87,7 @@ def measure(setting, load, kind, certificate):
 
 def main():
     # For us and for the gateway, which is our child.
-    files = 2 * COUNT + 1000
+    files = COUNT + 1000
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
     broken = False
     with Setting("idle") as setting:

@@ -56,10 +56,11 @@ def _shown(value, form):
 def table(result, figures):
     """Prints it; false when a figure is invalid."""
     m, all_of = result["machine"], summaries(result, figures)
-    rounds = len({run["round"] for run in result["runs"]})
+    counts = sorted({len(s.rates) for s in all_of.values()})
+    rounds = "%d" % counts[0] if len(counts) == 1 else "%d to %d" % (counts[0], counts[-1])
     print("%s, %s core(s) of %s, Linux %s, PostgreSQL %s, revision %s" % (
         m["date"], m["cores"], m["cpu"], m["kernel"], m["postgres"], m["revision"]))
-    print("medians of %d rounds of %d s; one worker unless said; wrk and steady 64 connections, h2load 8 x 16, "
+    print("medians of %s rounds of %d s; one worker unless said; wrk and steady 64 connections, h2load 8 x 16, "
           "pgbench 8" % (rounds, result["seconds"]))
     for line in (COLUMNS, tuple((unit, width) for unit, (_, width) in zip(UNITS, COLUMNS))):
         print(" " * 34 + " ".join("%*s" % (width, text) for text, width in line))
@@ -73,6 +74,10 @@ def table(result, figures):
     for name, s in all_of.items():
         if s.ratio is not None:
             print("%s: %.2fx %s" % (figures[name].title, s.ratio, figures[figures[name].against].title))
+    for name, s in all_of.items():
+        one = all_of.get(figures[name].against)
+        if name.endswith("_two") and one:
+            print("%s: %.2fx the CPU of one worker per request" % (figures[name].title, s.server_us / one.server_us))
     for line in against_peers(result, figures):
         print(line)
     for name, s in all_of.items():

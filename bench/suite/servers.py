@@ -52,7 +52,9 @@ class Process:
 
     tls_port = None
 
-    def __init__(self, setting, name, argv, port=None, env=None):
+    def __init__(self, setting, name, argv, port=None, env=None, behind=None):
+        """behind: a server whose CPU and memory count as this one's."""
+        self._behind = behind
         self._log = os.path.join(setting.work, name + ".log")
         with open(self._log, "wb") as log:
             self._process = spawn(argv, stdout=log, stderr=log, env={**os.environ, **(env or {})})
@@ -74,7 +76,7 @@ class Process:
         return done.returncode == 0
 
     def cpu_pids(self):
-        return tree(self._process.pid)
+        return tree(self._process.pid) + (self._behind.cpu_pids() if self._behind else [])
 
     memory_pids = cpu_pids
 
@@ -160,14 +162,14 @@ def _nginx(setting, upstream):
     port = free_port()
     config = _fill(setting, "nginx.conf.in", "nginx.conf", PORT=port, UPSTREAM=upstream.port, WORK=setting.work)
     program = shutil.which("nginx", path="/usr/sbin:" + os.environ["PATH"])
-    return Process(setting, "nginx", [program, "-c", config], port)
+    return Process(setting, "nginx", [program, "-c", config], port, behind=upstream)
 
 
 def _haproxy(setting, upstream):
     port = free_port()
     config = _fill(setting, "haproxy.cfg.in", "haproxy.cfg", PORT=port, UPSTREAM=upstream.port)
     program = shutil.which("haproxy", path="/usr/sbin:" + os.environ["PATH"])
-    return Process(setting, "haproxy", [program, "-db", "-f", config], port)
+    return Process(setting, "haproxy", [program, "-db", "-f", config], port, behind=upstream)
 
 
 PEER_NAMES = ("fastify", "express", "bun", "nginx", "haproxy")
