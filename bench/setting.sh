@@ -51,12 +51,13 @@ other_port() {
 }
 
 # basic_config HTTP_PORT ADMIN_PORT WORKERS [CONNECTIONS]: a gateway's file so far; it ends within
-# `auth`. Given time to connect, for valgrind.
+# `auth`. Given time to connect, and no filter of system calls, for valgrind.
 basic_config() {
     cat <<END
 listen: [{address: 127.0.0.1, port: $1}]
 admin: {address: 127.0.0.1, port: $2}
 workers: $3
+seccomp: "off"
 db: {url: "$url", max_connections: ${4:-$((3 * $3))}, connect_timeout: 60s}
 cache: {size: ${bench_cache:-0}}
 auth:
