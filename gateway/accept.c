@@ -227,6 +227,7 @@ static void accept_one(struct tw_listener *listener, h2o_socket_t *sock)
     conn->sock = sock;
     conn->accepted_us = tw_now_us();
     conn->peer = address_of(sock);
+    conn->peer_name = tw_address_format(&conn->peer, conn->peer_text);
     set_client(conn, conn->peer);
     set_send_timeout(conn);
     h2o_linklist_insert(&worker->conns, &conn->link);

@@ -57,6 +57,39 @@ bool tw_str_to_i64(struct tw_str s, int64_t min, int64_t max, int64_t *out)
     return true;
 }
 
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+// Of eight bytes at once (H. S. Warren, Hacker's Delight, 6-1): the top bit of a byte of the result
+// is set where that byte is 0; of the lowest such byte it is exact, and that is all we ask.
+static uint64_t zero_bytes(uint64_t word)
+{
+    return (word - 0x0101010101010101u) & ~word & 0x8080808080808080u;
+}
+
+static bool are_plain(uint64_t word)
+{
+    uint64_t beyond = word & 0x8080808080808080u;
+    uint64_t controls = (word - 0x2020202020202020u) & ~word & 0x8080808080808080u;
+    return (beyond | controls | zero_bytes(word ^ 0x7f7f7f7f7f7f7f7fu) |
+            zero_bytes(word ^ 0x2222222222222222u) | zero_bytes(word ^ 0x5c5c5c5c5c5c5c5cu)) == 0;
+}
+
+size_t tw_plain_run(struct tw_str s)
+{
+    size_t i = 0;
+    for (uint64_t word; s.n - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, s.p + i, sizeof(word));
+        if (!are_plain(word))
+            break;
+    }
+    while (i < s.n && is_plain((unsigned char)s.p[i]))
+        i++;
+    return i;
+}
+
 // Length of the sequence that begins here, 0 if it is not well-formed (Unicode 15, table 3-7).
 static size_t utf8_sequence(const unsigned char *p, size_t left)
 {
@@ -81,7 +114,7 @@ static size_t utf8_sequence(const unsigned char *p, size_t left)
 bool tw_utf8_valid(struct tw_str s)
 {
     const unsigned char *p = (const unsigned char *)s.p;
-    for (size_t i = 0; i < s.n;) {
+    for (size_t i = tw_plain_run(s); i < s.n;) {
         size_t n = utf8_sequence(p + i, s.n - i);
         if (n == 0)
             return false;

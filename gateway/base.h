@@ -45,6 +45,10 @@ struct tw_str tw_str_next_word(struct tw_str *rest);
 // beyond "0".
 TW_MUST_USE bool tw_str_to_i64(struct tw_str s, int64_t min, int64_t max, int64_t *out);
 
+// How many bytes at its beginning are printable ASCII that JSON takes as it is: neither '"' nor
+// '\\'.
+size_t tw_plain_run(struct tw_str s);
+
 // Well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF) without NUL.
 TW_MUST_USE bool tw_utf8_valid(struct tw_str s);
 

@@ -121,7 +121,7 @@ void tw_json_str(struct tw_json *json, struct tw_str value)
         return;
     json->p[json->n++] = '"';
     for (size_t i = 0; i < value.n;) {
-        size_t run = i;
+        size_t run = i + tw_plain_run((struct tw_str){value.p + i, value.n - i});
         while (run < value.n && is_plain((unsigned char)value.p[run]))
             run++;
         put(json, value.p + i, run - i);

@@ -22,6 +22,8 @@ static struct tw_str cut(struct tw_str value, size_t max)
     size_t escaped = 0;
     if (value.n <= max / 6) // \u001f is the longest escape
         return value;
+    if (value.n <= max && tw_plain_run(value) == value.n)
+        return value;
     for (size_t i = 0; i < value.n; i++) {
         unsigned char c = (unsigned char)value.p[i];
         escaped += c < 0x20 || c == 0x7f ? 6 : c == '"' || c == '\\' ? 2 : 1;

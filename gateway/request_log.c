@@ -92,10 +92,9 @@ static uint64_t at_most(uint64_t us, uint64_t most_us)
     return us < most_us ? us : most_us;
 }
 
-// What all kinds of lines are made of. `peer` and `client` are buffers.
+// What all kinds of lines are made of. `client` is a buffer.
 static struct tw_log_access entry_of(const struct tw_req *req, uint64_t duration_us,
-                                     struct tw_str trace_id, char peer[TW_ADDRESS_TEXT_MAX],
-                                     char client[TW_ADDRESS_TEXT_MAX])
+                                     struct tw_str trace_id, char client[TW_ADDRESS_TEXT_MAX])
 {
     const struct tw_conn *conn = req->conn;
     bool through_proxy = memcmp(&conn->peer, &req->client, sizeof(conn->peer)) != 0;
@@ -106,7 +105,7 @@ static struct tw_log_access entry_of(const struct tw_req *req, uint64_t duration
         .path = req->path,
         .route = tw_str_of(req->route ? req->route->pattern : NULL),
         .protocol = protocol_name(req->h2o),
-        .peer = tw_address_format(&conn->peer, peer),
+        .peer = conn->peer_name,
         .client = through_proxy ? tw_address_format(&req->client, client) : TW_STR(""),
         .code = req->status != TW_OK ? tw_str_of(tw_status_info(req->status)->code) : TW_STR(""),
         .trace_id = trace_id,
@@ -200,8 +199,8 @@ static void failure(const struct tw_req *req, const struct tw_log_access *entry)
 static void log_all(const struct tw_req *req, uint64_t duration_us, struct tw_str trace_id,
                     bool is_access, bool is_audit)
 {
-    char peer[TW_ADDRESS_TEXT_MAX], client[TW_ADDRESS_TEXT_MAX], hash[TW_PRINCIPAL_HASH_LEN];
-    struct tw_log_access entry = entry_of(req, duration_us, trace_id, peer, client);
+    char client[TW_ADDRESS_TEXT_MAX], hash[TW_PRINCIPAL_HASH_LEN];
+    struct tw_log_access entry = entry_of(req, duration_us, trace_id, client);
     set_principal(req, &entry, hash);
     if (is_access)
         tw_log_access(&entry);

@@ -85,19 +85,25 @@ enum tw_status tw_router_target(struct tw_str target, struct tw_str *path, struc
     return is_canonical_path(*path) ? TW_OK : TW_INVALID_TARGET;
 }
 
-static bool match_pattern(struct tw_str pattern, struct tw_str path, struct tw_str *params)
+// Most patterns part from the path within its first letters: nothing is taken apart before that.
+static bool match_pattern(const char *pattern, struct tw_str path, struct tw_str *params)
 {
-    struct tw_str want, have;
+    const char *p = path.p, *end = path.p + path.n;
     size_t n = 0;
-    while (next_segment(&pattern, &want)) {
-        if (!next_segment(&path, &have))
+    while (*pattern) {
+        if (*pattern == '{') { // always a whole segment
+            const char *slash = memchr(p, '/', (size_t)(end - p)), *stop = slash ? slash : end;
+            params[n++] = (struct tw_str){p, (size_t)(stop - p)};
+            p = stop;
+            pattern = strchr(pattern, '}') + 1;
+        } else if (p < end && *p == *pattern) {
+            p++;
+            pattern++;
+        } else {
             return false;
-        if (want.p[0] == '{')
-            params[n++] = have;
-        else if (!tw_str_eq(want, have))
-            return false;
+        }
     }
-    return path.n == 0;
+    return p == end;
 }
 
 static bool is_method(enum tw_method method, struct tw_str name)
@@ -114,7 +120,7 @@ enum tw_status tw_router_match(const struct tw_route_table *table, struct tw_str
     for (size_t i = 0; i < table->n; i++) {
         const struct tw_route *route = &table->rows[i];
         if (pattern ? strcmp(route->pattern, pattern) != 0
-                    : !match_pattern(tw_str_of(route->pattern), path, out->params))
+                    : !match_pattern(route->pattern, path, out->params))
             continue;
         pattern = route->pattern;
         out->allowed |= 1u << route->method | 1u << TW_OPTIONS;

@@ -2,20 +2,29 @@
 #include "gateway/uuid.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #define RESERVE_BYTES 4096
 
 static struct {
     unsigned char bytes[RESERVE_BYTES];
     size_t used;
-    pid_t pid;
+    bool is_guarded;
 } reserve = {.used = RESERVE_BYTES};
+
+// A child must not draw what its parent draws.
+static void reserve_forget(void)
+{
+    reserve.used = RESERVE_BYTES;
+}
 
 static void reserve_fill(void)
 {
+    if (!reserve.is_guarded && pthread_atfork(NULL, NULL, reserve_forget) != 0)
+        abort();
+    reserve.is_guarded = true;
     size_t filled = 0;
     while (filled < RESERVE_BYTES) {
         ssize_t n = getrandom(reserve.bytes + filled, RESERVE_BYTES - filled, 0);
@@ -26,14 +35,13 @@ static void reserve_fill(void)
         filled += (size_t)n;
     }
     reserve.used = 0;
-    reserve.pid = getpid();
 }
 
 void tw_random(void *out, size_t n)
 {
     if (n > RESERVE_BYTES)
         abort();
-    if (reserve.used + n > RESERVE_BYTES || reserve.pid != getpid())
+    if (reserve.used + n > RESERVE_BYTES)
         reserve_fill();
     memcpy(out, reserve.bytes + reserve.used, n);
     memset(reserve.bytes + reserve.used, 0, n);

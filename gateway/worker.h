@@ -31,6 +31,8 @@ struct tw_conn {
     uint64_t requests;                      // begun
     unsigned requests_in_flight;            // begun and not ended
     struct tw_address peer;                 // who is at the other end of the socket
+    char peer_text[TW_ADDRESS_TEXT_MAX];    // as the log shows it …
+    struct tw_str peer_name;                // … and what of it
     struct tw_address client;               // the same, or whom the PROXY header names
     bool client_is_proxy;                   // a trusted one: its requests name their clients
     bool is_counted;                        // in heritage->peer_counts, under `client`
