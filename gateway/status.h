@@ -35,7 +35,7 @@
     XX(INSUFFICIENT_STOCK, "insufficient-stock", 409, "Not enough stock", INFO)                   \
     XX(ORDER_NOT_OPEN, "order-not-open", 409, "Order is not open any more", INFO)                 \
     XX(CHANGE_IN_PROGRESS, "change-in-progress", 409, "Something else comes first", INFO)         \
-    XX(RELOAD_FAILED, "reload-failed", 409, "New workers could not take over", ERROR)             \
+    XX(RELOAD_FAILED, "reload-failed", 409, "New workers could not take over", INFO)              \
     XX(PRECONDITION_FAILED, "precondition-failed", 412, "Not in the state expected", INFO)        \
     XX(TRANSACTION_VOIDED, "transaction-voided", 409, "Sale was voided", INFO)                    \
     XX(TRANSACTION_REFUNDED, "transaction-refunded", 409, "Sale was refunded", INFO)              \
@@ -46,7 +46,7 @@
     XX(UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", 415, "Unsupported media type", INFO)     \
     XX(EXPECTATION_FAILED, "expectation-failed", 417, "Expectation failed", INFO)                 \
     XX(VALIDATION_FAILED, "validation-failed", 422, "Validation failed", INFO)                    \
-    XX(CONFIG_INVALID, "config-invalid", 422, "Configuration is not valid", ERROR)                \
+    XX(CONFIG_INVALID, "config-invalid", 422, "Configuration is not valid", INFO)                 \
     XX(UNKNOWN_PRODUCT, "unknown-product", 422, "Unknown product", INFO)                          \
     XX(UNKNOWN_STORE, "unknown-store", 422, "Unknown store", INFO)                                \
     XX(UNKNOWN_CUSTOMER, "unknown-customer", 422, "Unknown customer", INFO)                       \
