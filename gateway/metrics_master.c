@@ -70,9 +70,9 @@ static void put_worker(const struct tw_metrics_view *view, const struct tw_worke
         tw_put_seconds(out, family, labels, process->cpu_us);
     else if (family == TW_FAMILY_WORKER_RESIDENT)
         tw_put_u64(out, family, labels, process->resident_bytes);
-    else if (family == TW_FAMILY_WORKER_OPEN_FDS)
+    else if (family == TW_FAMILY_WORKER_OPEN_FDS && process->max_fds > 0)
         tw_put_u64(out, family, labels, process->open_fds);
-    else if (family == TW_FAMILY_WORKER_MAX_FDS)
+    else if (family == TW_FAMILY_WORKER_MAX_FDS && process->max_fds > 0)
         tw_put_u64(out, family, labels, process->max_fds);
 }
 

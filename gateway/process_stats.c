@@ -61,29 +61,30 @@ static bool read_cpu(pid_t pid, struct tw_process_stats *stats)
     return true;
 }
 
-static bool read_fds(pid_t pid, struct tw_process_stats *stats)
+// Not every master may: a worker of another user asks for CAP_SYS_PTRACE.
+static void read_fds(pid_t pid, struct tw_process_stats *stats)
 {
     char path[64];
     struct rlimit limit;
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
     DIR *dir = opendir(path);
     if (!dir)
-        return false;
+        return;
     for (const struct dirent *entry; (entry = readdir(dir));)
         stats->open_fds += entry->d_name[0] != '.';
     (void)closedir(dir);
     if (pid == getpid())
         stats->open_fds--; // the directory's own
-    if (prlimit(pid, RLIMIT_NOFILE, NULL, &limit) != 0)
-        return false;
-    stats->max_fds = (uint64_t)limit.rlim_cur;
-    return true;
+    if (prlimit(pid, RLIMIT_NOFILE, NULL, &limit) == 0)
+        stats->max_fds = (uint64_t)limit.rlim_cur;
 }
 
 struct tw_process_stats tw_process_read(pid_t pid)
 {
     struct tw_process_stats stats = {0};
-    stats.is_known = read_memory(pid, &stats) && read_cpu(pid, &stats) && read_fds(pid, &stats);
+    stats.is_known = read_memory(pid, &stats) && read_cpu(pid, &stats);
+    if (stats.is_known)
+        read_fds(pid, &stats);
     return stats;
 }
 

@@ -17,7 +17,7 @@ struct tw_process_stats {
     bool is_known; // else it has gone, or may not be looked at
     uint64_t cpu_us;
     uint64_t resident_bytes, virtual_bytes;
-    uint64_t open_fds, max_fds;
+    uint64_t open_fds, max_fds; // max_fds 0: neither may be looked at
 };
 
 // Reads it now.

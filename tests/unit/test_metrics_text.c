@@ -131,10 +131,12 @@ static void processes_are_what_the_kernel_says(void **state)
 {
     (void)state;
     struct tw_metrics_view view = new_view();
-    const struct tw_process_stats known = {true, 1250000, 4096, 8192, 7, 1024}, gone = {0};
+    const struct tw_process_stats known = {true, 1250000, 4096, 8192, 7, 1024}, gone = {0},
+                                  shy = {.is_known = true, .resident_bytes = 5};
     const struct tw_worker_stats workers[] = {
         {.index = 0, .started_us = 4000000, .heartbeat_us = 8750000, .process = &known},
         {.index = 1, .started_us = 9000000, .process = &gone},
+        {.index = 2, .started_us = 9000000, .process = &shy},
     };
     view.now_unix_ms = 1795000010000;
     view.workers = workers;
@@ -149,6 +151,8 @@ static void processes_are_what_the_kernel_says(void **state)
     expect_line(&view, "tillway_worker_start_time_seconds{worker=\"1\"} 1795000010.000000");
     expect_absent(&view, "heartbeat_age_seconds{worker=\"1\"}"); // it has not turned yet
     expect_absent(&view, "cpu_seconds_total{worker=\"1\"}");
+    expect_line(&view, "tillway_worker_resident_memory_bytes{worker=\"2\"} 5");
+    expect_absent(&view, "fds{worker=\"2\"}");
     expect_line(&view, "process_cpu_seconds_total 1.250000");
     expect_line(&view, "process_open_fds 7");
 }
