@@ -25,7 +25,7 @@ def test_screenshot(start, own_database, issuer, work):
                 "-days", "300", "-subj", "/CN=pos.example.com", "-addext", "subjectAltName=DNS:pos.example.com",
                 "-keyout", certificates[1], "-out", certificates[0]])
     assert done.returncode == 0, done.stderr
-    gateway = start(workers=2, db={"url": own_database.url, "queue_target": "0s"},
+    gateway = start(workers=2, db={"url": own_database.url},
                     listen=[{"address": "127.0.0.1", "port": 0},
                             {"address": "127.0.0.1", "port": 0, "tls": {"certificate": certificates[0], "key": certificates[1]}}])
     url = "http://127.0.0.1:%d/" % gateway.admin

@@ -134,7 +134,7 @@ def test_a_year_in_minutes(start, issuer, postgres_pair, pair_database):
     print("\nsoak: %g s, SOAK_SEED=%d" % (SECONDS, SEED), flush=True)
     shop = Shop(database, issuer)
     gateway = start(db={"url": postgres_pair.url(name, "target_session_attrs=read-write"),
-                        "backoff_max": "500ms"}, http={"max_connections_per_peer": 0})
+                        "backoff_max": "500ms", "queue_target": "50ms"}, http={"max_connections_per_peer": 0})
     gateway.expect_stderr = "."  # a worker that is sent SIGSEGV may say so
     invariants = Invariants(gateway, database)
     products = [shop.product(price_minor=100 + i, stock=STOCK) for i in range(PRODUCTS)]

@@ -44,7 +44,8 @@ def test_reports_and_lists_go_first_and_sales_stay(start, slow_sales, issuer):
     """A lane that stands still takes one and refuses the others, which costs other lanes nothing.
     Sales that wait for their turn cost lists theirs, and the lists come back when sales are quick."""
     gateway = start(workers=1, http={"deadline": "10s"},
-                    db={"url": slow_sales.url, "max_connections": 4, "queue_timeout": "10s"})
+                    db={"url": slow_sales.url, "max_connections": 4, "queue_timeout": "10s",
+                        "queue_target": "50ms"})
     shop = Shop(slow_sales, issuer)
     bread, token = shop.product(), shop.token()
     body = json.dumps(shop.basket(bread)).encode()
