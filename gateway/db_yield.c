@@ -18,6 +18,9 @@
 // rest is enough when some query goes on and on.
 #define PERIOD_MAX_US 100000
 
+// A batch that runs for so long waits for a lock, or its connection was lost: no list is to blame.
+#define BATCH_MAX_US 500000
+
 // Sales that tell something, of each kind; and when what they tell is too old.
 #define SAMPLE_SALES  256
 #define SAMPLE_MAX_US 10000000
@@ -62,7 +65,8 @@ static uint64_t batch_took_us(const struct tw_yield *yield, uint64_t now_us)
 {
     uint64_t since_us = yield->batch_sent_us > yield->interval_began_us ? yield->batch_sent_us
                                                                         : yield->interval_began_us;
-    return yield->batch_runs && now_us > since_us ? now_us - since_us : 0;
+    bool runs = yield->batch_runs && now_us < yield->batch_sent_us + BATCH_MAX_US;
+    return runs && now_us > since_us ? now_us - since_us : 0;
 }
 
 static void interval_judge(struct tw_yield *yield, uint64_t now_us)

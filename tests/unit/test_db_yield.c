@@ -176,6 +176,19 @@ static void lists_come_back_after_the_rush(void **state)
     assert_true(lists > 1.9);
 }
 
+// A lock, or a connection that was lost with its batch.
+static void a_batch_without_end_holds_up_no_list(void **state)
+{
+    (void)state;
+    double lists;
+    struct world world = world_new(1, 0);
+    run(&world, 3);
+    world.left_us = 1e12;
+    run(&world, 1);
+    sales_of(&world, &lists);
+    assert_true(lists > 1.95);
+}
+
 // And when they cost nothing any more, because somebody has added processors.
 static void what_was_found_is_not_for_ever(void **state)
 {
@@ -222,6 +235,7 @@ int main(void)
         cmocka_unit_test(sales_that_are_all_made_want_nothing),
         cmocka_unit_test(a_rush_that_lists_would_hold_up_is_served),
         cmocka_unit_test(lists_come_back_after_the_rush),
+        cmocka_unit_test(a_batch_without_end_holds_up_no_list),
         cmocka_unit_test(what_was_found_is_not_for_ever),
         cmocka_unit_test(workers_share_what_may_be_lost),
         cmocka_unit_test(a_long_report_is_not_paid_for_later),
