@@ -84,7 +84,8 @@ chaos: build build/tillway-issuer
 # Everything that PostgreSQL goes through in a year, in SOAK_SECONDS (600); one line of figures.
 soak: build build/tillway-issuer
 	@dev/install.sh run test
-	@/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -s --show-capture=no tests/e2e/soak.py
+	@TILLWAY_TEST_LOGS=build/test-logs/soak /usr/bin/python3 -B -m pytest -p no:cacheprovider -q -s \
+		--show-capture=no tests/e2e/soak.py
 
 # docs/status-page.png: the status page of a gateway whose shops sell for SCREENSHOT_SECONDS (200).
 screenshot: build build/tillway-issuer

@@ -44,7 +44,7 @@ class Invariants:
         eventually(gateway.is_ready, patient(READY_AGAIN_S), what="ready again")
         assert gateway.workers() == self._workers, "the expected worker pids"
         assert children(gateway.pid) == set(self._workers.values())
-        assert set(group_members(gateway.pid)) == {gateway.pid, *self._workers.values()}
+        assert set(group_members(gateway.group)) == {gateway.pid, *self._workers.values()}
         # One that was just tried in vain comes back after db.backoff_max (5 s).
         eventually(self._is_connected, patient(2 * READY_AGAIN_S), what="all its database connections")
         eventually(self._fds_are_back, patient(READY_AGAIN_S), what="descriptors are back: %s, were %s" % (
