@@ -104,11 +104,6 @@ $(BUILD)/bench-verifier: bench/verifier.c $(BUILD)/libtillway.a
 	@echo "  CC $<"
 	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< $(BUILD)/libtillway.a -o $@ $(LIBS)
 
-# The open-loop client of make bench; it shares nothing with the gateway.
-$(BUILD)/bench-steady: bench/steady.c
-	@echo "  CC $<"
-	@$(CC) $(CFLAGS) -MMD -MP $(LDFLAGS) $< -o $@ -lm
-
 # The one of bench/overload.sh: it tells what is refused from what is done, and makes its requests.
 $(BUILD)/bench-openloop: bench/openloop.c
 	@mkdir -p $(@D)
@@ -120,4 +115,4 @@ $(BUILD)/bench-openloop: bench/openloop.c
 print-cflags:
 	@printf '%s\n' '$(CFLAGS) $(H2O_CFLAGS)'
 
--include $(OBJECTS:.o=.d) $(HARNESS).d $(BUILD)/bench-verifier.d $(BUILD)/bench-steady.d $(BUILD)/bench-openloop.d $(addsuffix .d,$(UNIT))
+-include $(OBJECTS:.o=.d) $(HARNESS).d $(BUILD)/bench-verifier.d $(BUILD)/bench-openloop.d $(addsuffix .d,$(UNIT))

@@ -144,7 +144,7 @@ def measure(lab, name, seconds, rate=0):
     if name in SELLING:
         run["errors"] += missing_sales(setting, sales, result.requests)
     if rate:
-        run["offered_per_s"], run["late_us"] = round(rate), result.late
+        run["offered_per_s"], run["sent_p99_us"] = round(rate), result.sent_p99
     if figure.latency:
         run["p50_us"], run["p99_us"], run["p999_us"] = figure.latency(lab)
     return run

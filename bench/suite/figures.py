@@ -12,7 +12,7 @@ OPEN_PART = 0.7  # of what the closed loop reached in the same round
 BATCH = 500
 BATCH_CONNECTIONS = 2
 REGISTERS = 64
-SALES_A_SECOND_AT_MOST = 20000  # prepared for an open loop
+SALES_A_SECOND_AT_MOST = 30000  # prepared
 
 
 class Figure:
@@ -49,21 +49,13 @@ def h2(server, path, tls=False):
 
 
 def batch(lab, seconds, rate):
-    chance = random.Random(lab.run)
-    count = max(4, int(seconds * SALES_A_SECOND_AT_MOST / BATCH))
-    return lab.load.steady(lab.servers["tillway"].port, lab.load.batches(count, chance, BATCH), 0, seconds,
-                           BATCH_CONNECTIONS, units=BATCH, again=False)
+    return lab.load.batches(lab.servers["tillway"].port, seconds, random.Random(lab.run), BATCH, BATCH_CONNECTIONS,
+                            int(seconds * SALES_A_SECOND_AT_MOST / BATCH))
 
 
-def open_read(server):
-    return lambda lab, seconds, rate: lab.load.steady(
-        lab.servers[server].port, [lab.get(product(lab))], rate, seconds, warm=0.5)
-
-
-def open_sale(lab, seconds, rate):
-    chance = random.Random(lab.run)
-    return lab.load.steady(lab.servers["tillway"].port, lab.load.sales(int(rate * (seconds + 1)), chance), rate,
-                           seconds, warm=0.5, again=False)
+def open_loop(server, path, sells=False):
+    return lambda lab, seconds, rate: lab.load.open_loop(
+        "http://127.0.0.1:%d%s" % (lab.servers[server].port, path(lab)), rate, seconds, sells)
 
 
 def product(lab):
@@ -101,9 +93,10 @@ FIGURES = {
     "refused_http1": Figure("token refused (expired)", "tillway", http1(
         "tillway", product, token="expired", expect=4)),
     "limited_http1": Figure("limited (429)", "tillway", http1("tillway", fixed("/v1/inventory"), expect=4)),
-    "open_read": Figure("open loop: product, database", "tillway", open_read("tillway"), of="read_http1"),
-    "open_cache": Figure("open loop: product, cache", "cached", open_read("cached"), of="cache_http1"),
-    "open_sale": Figure("open loop: sale of 3 lines", "tillway", open_sale, of="sale_http1"),
+    "open_read": Figure("open loop: product, database", "tillway", open_loop("tillway", product), of="read_http1"),
+    "open_cache": Figure("open loop: product, cache", "cached", open_loop("cached", product), of="cache_http1"),
+    "open_sale": Figure("open loop: sale of 3 lines", "tillway", open_loop(
+        "tillway", fixed("/v1/transactions"), True), of="sale_http1"),
     "fastify_read": Figure("product, Fastify", "fastify", http1("fastify", product)),
     "fastify_sale": Figure("bare insert of a sale, Fastify", "fastify", http1(
         "fastify", fixed("/v1/transactions"), "sale")),

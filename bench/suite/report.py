@@ -41,7 +41,7 @@ class Summary:
         self.memory_mib = kib / 1024 if kib else None
         self.errors = sum(run["errors"] for run in mine)
         self.is_valid = self.errors == 0 and all(run["requests"] > 0 for run in mine)
-        self.late_ms = median([run["late_us"] / 1000 for run in mine if run.get("late_us") is not None])
+        self.sent_p99_ms = median([run["sent_p99_us"] / 1000 for run in mine if "sent_p99_us" in run])
 
 
 def summaries(result, figures):
@@ -60,7 +60,7 @@ def table(result, figures):
     rounds = "%d" % counts[0] if len(counts) == 1 else "%d to %d" % (counts[0], counts[-1])
     print("%s, %s core(s) of %s, Linux %s, PostgreSQL %s, revision %s" % (
         m["date"], m["cores"], m["cpu"], m["kernel"], m["postgres"], m["revision"]))
-    print("medians of %s rounds of %d s; one worker unless said; wrk and steady 64 connections, h2load 8 x 16, "
+    print("medians of %s rounds of %d s; one worker unless said; wrk and open loop 64 connections, h2load 8 x 16, "
           "pgbench 8" % (rounds, result["seconds"]))
     for line in (COLUMNS, tuple((unit, width) for unit, (_, width) in zip(UNITS, COLUMNS))):
         print(" " * 34 + " ".join("%*s" % (width, text) for text, width in line))
@@ -81,9 +81,9 @@ def table(result, figures):
     for line in against_peers(result, figures):
         print(line)
     for name, s in all_of.items():
-        if s.late_ms is not None:
-            print("%s: p99 is %.1fx p50; the client was late by %.2f ms (p99)" % (
-                figures[name].title, s.ms[1] / s.ms[0], s.late_ms))
+        if s.sent_p99_ms is not None:
+            print("%s: p99 is %.1fx p50; counted from when it was sent, %.2f ms" % (
+                figures[name].title, s.ms[1] / s.ms[0], s.sent_p99_ms))
     return all(s.is_valid for s in all_of.values())
 
 
