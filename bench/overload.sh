@@ -25,7 +25,7 @@ status=0
 # Two letters that no product has: PostgreSQL looks at each of them, and the answer is short. So it
 # is PostgreSQL that has too much to do, and not the client or the gateway.
 search_path='/v1/products?q=zq'
-products=3000
+products=8000
 # shellcheck disable=SC2016  # {key} and its like are bench-openloop's
 sale='{"registerId":"{register}","paymentMethod":"card","items":[{"productId":"{product}","quantity":1},{"productId":"{product}","quantity":1},{"productId":"{product}","quantity":1}]}'
 

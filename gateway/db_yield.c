@@ -8,7 +8,7 @@
 #define PRESSED_FROM  0.75
 #define PRESSED_UNTIL 0.5
 
-#define BUDGET        0.1
+#define BUDGET        0.05
 #define SHARE_LEAST   0.02
 #define SHARE_OF_ALL  0.9 // of its connections, when it harms nobody: there are rests to measure in
 #define CREDIT_MAX_US 50000

@@ -6,9 +6,9 @@
 // nothing, and a fixed share would cost lists for nobody's good. So it is measured: the time from
 // batch to batch, for each sale, when queries of lane slow were in flight and when none was. What
 // one of them costs sales decides how many may be in flight on average, so that all of them
-// together cost a tenth. A bucket of query time keeps them to that; when it is empty the lane rests
-// until it is filled and a batch has run alone, which is the measure for the others. Whoever sells
-// as much as is asked for, in whatever time, loses nothing: then the measure says so, too.
+// together cost a twentieth. A bucket of query time keeps them to that; when it is empty the lane
+// rests until it is filled and a batch has run alone, which is the measure for the others. Whoever
+// sells as much as is asked for, in whatever time, loses nothing: then the measure says so, too.
 // Only while batches follow each other; else nobody rests. Runs in: worker. Pure: time comes in.
 
 #ifndef TW_DB_YIELD_H
