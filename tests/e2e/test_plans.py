@@ -197,3 +197,13 @@ def test_a_deep_page_costs_what_the_first_does(filled, statement):
         assert there[0] <= 1.5 * first[0] + 20
     else:
         assert there[1] <= 1.5 * first[1] + 0.2
+
+
+def test_a_sale_is_found_by_its_key_in_a_new_installation_too(own_database):
+    """Of an empty table that was analyzed the planner knows no better index, and a prepared plan outlives
+    that: the primary key must be the one that it takes when all are as good."""
+    own_database.rows("VACUUM ANALYZE transactions")
+    own_database.rows("SET enable_seqscan = off")
+    plan = [row[0] for row in own_database.rows(
+        "EXPLAIN SELECT FROM transactions WHERE transaction_id = '018f0000-0000-7000-8000-000000000001'")]
+    assert any("transactions_pkey" in line for line in plan), plan
