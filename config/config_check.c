@@ -123,6 +123,30 @@ static void check_admin(struct tw_config_load *load)
                        "\"%s\" is not a numeric IPv4 or IPv6 address", load->config->admin_address);
 }
 
+// A name of RFC 9110 §5.1, a colon, a value.
+static bool is_header_line(const char *line)
+{
+    size_t n = strspn(line, "!#$%&'*+-.^_`|~0123456789"
+                            "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+    return n > 0 && line[n] == ':' && line[n + 1 + strspn(line + n + 1, " ")] != '\0';
+}
+
+static void check_tracing(struct tw_config_load *load)
+{
+    const struct tw_config *config = load->config;
+    const char *endpoint = config->tracing_endpoint, *header = config->tracing_header;
+    const char *fault = *endpoint ? tw_config_collector_uri_fault(endpoint) : NULL;
+    if (fault != NULL)
+        tw_config_fail(load, PLACE_OF(load, tracing_endpoint), KEY_OF(tracing_endpoint), "%s",
+                       fault);
+    if (*header != '\0' && !is_header_line(header))
+        tw_config_fail(load, PLACE_OF(load, tracing_header), KEY_OF(tracing_header),
+                       "the value (hidden) is not a header: write Name: value");
+    if (*config->tracing_ca_file != '\0')
+        check_readable(load, PLACE_OF(load, tracing_ca_file), KEY_OF(tracing_ca_file),
+                       config->tracing_ca_file);
+}
+
 static bool same_socket(const struct tw_listen *a, const struct tw_listen *b)
 {
     return a->port != 0 && a->port == b->port && strcmp(a->address, b->address) == 0;
@@ -218,6 +242,7 @@ void tw_config_check(struct tw_config_load *load)
     check_currency(load);
     check_time_zone(load);
     check_admin(load);
+    check_tracing(load);
     check_listens(load);
     check_issuers(load);
     check_cors(load);

@@ -95,12 +95,12 @@ const char *tw_config_origin_fault(const char *text)
     return NULL;
 }
 
-const char *tw_config_jwks_uri_fault(const char *uri)
+static const char *uri_fault(const char *uri, bool may_be_plain)
 {
     struct tw_str rest = tw_str_of(uri), port;
     bool secure = starts_with(rest, TW_STR("https://")), has_port;
     if (!secure && !starts_with(rest, TW_STR("http://")))
-        return "must begin with https://";
+        return may_be_plain ? "must begin with http:// or https://" : "must begin with https://";
     for (size_t i = 0; i < rest.n; i++)
         if ((unsigned char)rest.p[i] <= ' ' || (unsigned char)rest.p[i] >= 0x7f ||
             strchr("#\\\"<>^`{|}", rest.p[i]) != NULL)
@@ -112,7 +112,17 @@ const char *tw_config_jwks_uri_fault(const char *uri)
     struct tw_str host = split_port(authority, &port, &has_port);
     if (!is_host(host) || (has_port && !is_port(port)))
         return "has no valid host and port";
-    if (!secure && !is_loopback(host))
+    if (!secure && !may_be_plain && !is_loopback(host))
         return "must be https; plain http is only for 127.0.0.1, [::1] and localhost";
     return NULL;
+}
+
+const char *tw_config_jwks_uri_fault(const char *uri)
+{
+    return uri_fault(uri, false);
+}
+
+const char *tw_config_collector_uri_fault(const char *uri)
+{
+    return uri_fault(uri, true);
 }

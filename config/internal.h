@@ -236,6 +236,9 @@ void tw_config_cors_origins_print(const struct tw_config *config, const char *in
 // Why it is none, or NULL.
 const char *tw_config_origin_fault(const char *text);
 
+// The same for where traces go: any http or https.
+const char *tw_config_collector_uri_fault(const char *uri);
+
 // Numeric IPv4 or IPv6 without brackets.
 bool tw_config_is_ip(const char *text);
 

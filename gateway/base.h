@@ -55,9 +55,10 @@ TW_MUST_USE bool tw_utf8_valid(struct tw_str s);
 // Monotonic microseconds: for timers, deadlines and durations. Unrelated to wall time.
 uint64_t tw_now_us(void);
 
-// Wall clock: seconds and milliseconds since 1970-01-01 UTC, for tokens and records.
+// Wall clock: seconds, milliseconds and microseconds since 1970-01-01 UTC, for tokens and records.
 int64_t tw_unix_s(void);
 int64_t tw_unix_ms(void);
+uint64_t tw_unix_us(void);
 
 // "2026-11-20T12:34:56.789Z": exactly TW_ISO8601_LEN bytes, no NUL is written. Years 1970 to 9999.
 #define TW_ISO8601_LEN 24

@@ -173,7 +173,11 @@ void tw_db_free(struct tw_db *db)
 
 static struct tw_db_times times_of(const struct tw_db_query *query)
 {
-    struct tw_db_times times = {query->waited_us, query->server_us};
+    struct tw_db_times times = {.queue_us = query->waited_us,
+                                .server_us = query->server_us,
+                                .stmt = query->stmt,
+                                .submitted_us = query->submitted_us,
+                                .sent_us = query->first_sent_us};
     if (query->state == TW_QUERY_QUEUED)
         times.queue_us += tw_now_us() - query->queued_at_us;
     return times;
@@ -283,7 +287,7 @@ enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
     struct tw_db_query *query = query_new(db, call);
     if (!query)
         return TW_OVERLOADED;
-    query->queued_at_us = now_us;
+    query->queued_at_us = query->submitted_us = now_us;
     h2o_linklist_insert(&lane->live, &query->live);
     tw_lane_enqueue(query, true);
     lane->unanswered++;

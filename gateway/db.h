@@ -32,6 +32,8 @@ struct tw_db_query;
 struct tw_db_times {
     uint64_t queue_us;  // waited for a connection
     uint64_t server_us; // at the server, without its neighbours in the pipeline
+    enum tw_stmt stmt;
+    uint64_t submitted_us, sent_us; // tw_now_us; sent_us: the first time, 0: never
 };
 
 struct tw_db_result {

@@ -40,6 +40,7 @@ struct tw_db_query {
     size_t n_bytes;                  // of its parameters
     uint64_t first_sent_us, sent_us; // sent_us: the last time
     uint64_t queued_at_us;           // when it entered the queue last
+    uint64_t submitted_us;           // and first
     uint64_t waited_us, server_us;   // in queues and at the server, over all attempts
     bool told_running, told_slow;    // in the log
     struct tw_str request_id;        // in `bytes`

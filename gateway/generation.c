@@ -12,6 +12,7 @@
 #include "gateway/supervise.h"
 #include "gateway/tls_bundle.h"
 #include "gateway/tls_files.h"
+#include "gateway/trace_export.h"
 
 struct tw_log_setup tw_generation_log_setup(const struct tw_config *config)
 {
@@ -60,6 +61,16 @@ static bool start_files(struct tw_generation *generation, const struct tw_househ
     return generation->jwks != NULL;
 }
 
+static bool start_traces(struct tw_generation *generation, const struct tw_household *household,
+                         char *err, size_t err_size)
+{
+    struct tw_worker_page *page = tw_shared_worker(household->pages, 0);
+    generation->traces = tw_trace_export_start(household->base, generation->config,
+                                               household->routes, page, generation->n_workers, err,
+                                               err_size);
+    return generation->traces || err[0] == '\0';
+}
+
 static void follow(struct tw_generation *generation, const struct tw_generation *before)
 {
     tw_tls_files_follow(generation->tls_files, before->tls_files, before->shared);
@@ -83,6 +94,7 @@ static bool make_supervisor(struct tw_generation *generation, const struct tw_ho
         .account = &generation->account,
         .waits = waits,
         .log = &generation->log,
+        .traces = generation->traces,
         .on_unknown_kid = on_unknown_kid,
         .arg = generation,
     };
@@ -142,6 +154,7 @@ static bool make(struct tw_generation *generation, const struct tw_household *ho
         !tw_listen_open(config, generation->n_workers, before ? &before->sockets : held,
                         &generation->sockets, err, err_size) ||
         !start_files(generation, household, err, err_size) ||
+        !start_traces(generation, household, err, err_size) ||
         !make_supervisor(generation, household, waits, err, err_size))
         return false;
     if (before)
@@ -173,6 +186,8 @@ void tw_generation_free(struct tw_generation *generation)
 {
     if (!generation)
         return;
+    tw_trace_export_free(generation->traces); // turns the loop once: the rest must still be there
+    generation->traces = NULL;
     tw_jwks_fetch_free(generation->jwks); // turns the loop once: the rest must still be there
     generation->jwks = NULL;
     tw_auth_files_free(generation->auth_files);

@@ -42,6 +42,7 @@ struct tw_generation {
     struct tw_auth_files *auth_files;
     struct tw_tls_files *tls_files;
     struct tw_jwks_fetch *jwks;
+    struct tw_trace_export *traces; // NULL: nothing is traced
     struct tw_supervisor *supervisor;
 };
 

@@ -17,6 +17,8 @@
 // Policies of the limit table.
 enum { TW_LIMIT_TOKEN_FAILURES };
 
+struct tw_trace_ring;
+
 struct tw_heritage {
     const struct tw_config *config;
     const struct tw_route_table *routes;
@@ -34,6 +36,7 @@ struct tw_heritage {
     bool waits;                       // accepts only when the master says so (TW_IPC_ACCEPT)
     int ipc_fd;                       // to the master
     int log_fd;                       // the log's file, or -1
+    struct tw_trace_ring *trace_ring; // its own; NULL: nothing is traced
 };
 
 // Runs a worker until it has drained; returns the exit code. Called in a forked child.

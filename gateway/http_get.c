@@ -28,6 +28,8 @@ struct tw_http_get {
     struct evhttp_uri *uri;
     char host[256]; // without brackets
     size_t max_bytes;
+    bool is_post;
+    int code;
     tw_http_get_done *done;
     void *arg;
 
@@ -211,9 +213,10 @@ static void on_response(struct evhttp_request *req, void *arg)
     int code = req ? evhttp_request_get_response_code(req) : 0;
     if (get->over)
         return;
+    get->code = code;
     if (code == 0 || get->broken >= 0)
         explain(get);
-    else if (code != HTTP_OK)
+    else if (get->is_post ? code < 200 || code > 299 : code != HTTP_OK)
         fail(get, "answered %d", code);
     else
         take_body(get, req);
@@ -243,6 +246,7 @@ static void on_finish(evutil_socket_t fd, short what, void *arg)
         fail(get, "timed out");
     struct tw_http_get_answer answer = {
         .error = get->error[0] != '\0' ? get->error : NULL,
+        .code = get->code,
         .body = {get->body, get->body_n},
         .fresh_s = get->fresh_s,
     };
@@ -301,7 +305,20 @@ static bool add_headers(const struct tw_http_get *get, struct evkeyvalq *headers
            evhttp_add_header(headers, "Connection", "close") == 0;
 }
 
-static bool send_request(struct tw_http_get *get)
+// The header and the body that not every request has.
+static bool add_more(struct evhttp_request *req, const struct tw_http_get_request *request)
+{
+    struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
+    if (request->header_name &&
+        evhttp_add_header(headers, request->header_name, request->header_value) != 0)
+        return false;
+    return !request->post.p ||
+           (evhttp_add_header(headers, "Content-Type", "application/json") == 0 &&
+            evbuffer_add(evhttp_request_get_output_buffer(req), request->post.p, request->post.n) ==
+                0);
+}
+
+static bool send_request(struct tw_http_get *get, const struct tw_http_get_request *request)
 {
     char target[4096];
     const char *path = evhttp_uri_get_path(get->uri), *query = evhttp_uri_get_query(get->uri);
@@ -312,11 +329,12 @@ static bool send_request(struct tw_http_get *get)
         return false;
     evhttp_request_set_error_cb(req, on_broken);
     if (n < 0 || (size_t)n >= sizeof(target) ||
-        !add_headers(get, evhttp_request_get_output_headers(req))) {
+        !add_headers(get, evhttp_request_get_output_headers(req)) || !add_more(req, request)) {
         evhttp_request_free(req);
         return false;
     }
-    return evhttp_make_request(get->connection, req, EVHTTP_REQ_GET, target) == 0;
+    return evhttp_make_request(get->connection, req,
+                               get->is_post ? EVHTTP_REQ_POST : EVHTTP_REQ_GET, target) == 0;
 }
 
 struct tw_http_get *tw_http_get_start(struct event_base *base, struct evdns_base *dns,
@@ -328,6 +346,7 @@ struct tw_http_get *tw_http_get_start(struct event_base *base, struct evdns_base
         return NULL;
     get->base = base;
     get->max_bytes = request->max_bytes;
+    get->is_post = request->post.p != NULL;
     get->done = done;
     get->arg = arg;
     get->broken = -1;
@@ -339,7 +358,8 @@ struct tw_http_get *tw_http_get_start(struct event_base *base, struct evdns_base
         free_get(get);
         return NULL;
     }
-    if (!take_uri(get, request->uri) || !open_connection(get, dns, request) || !send_request(get)) {
+    if (!take_uri(get, request->uri) || !open_connection(get, dns, request) ||
+        !send_request(get, request)) {
         fail(get, "cannot be requested");
         finish_soon(get);
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// http_get: one GET over http or https that cannot block, hang, follow, or grow.
+// http_get: one GET, or POST of JSON, over http or https that cannot block, hang, follow, or grow.
 //
-// For documents of other services that the master reads (key sets). Everything but a whole 200
+// For documents of other services that the master reads (key sets), and for what it tells them
+// (traces). Everything but a whole 200, for a POST any 2xx,
 // within the deadline and the size is a failure; redirects are not followed. TLS is at least 1.2,
 // with the chain and the host name verified: libevent's bufferevent does not do the latter by
 // itself (FIELD-NOTES). Only the first address of a name is tried. Runs in: master, on evhttp.
@@ -20,10 +21,13 @@ struct tw_http_get_request {
     const char *ca_file; // PEM file to trust besides the system's authorities; "" for none
     uint64_t timeout_ms; // for everything, resolving and connecting included
     size_t max_bytes;    // of the body
+    struct tw_str post;  // JSON to be sent, copied; p NULL: a GET
+    const char *header_name, *header_value; // one more header; NULL: none
 };
 
 struct tw_http_get_answer {
     const char *error; // NULL: 200; else why not, for the log, without the URI
+    int code;          // of the answer; 0: there was none
     struct tw_str body;
     uint64_t fresh_s; // how long it may be used, or TW_FRESHNESS_UNKNOWN
 };

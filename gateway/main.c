@@ -18,6 +18,7 @@
 #include "gateway/reference.h"
 #include "gateway/tls_files.h"
 #include "gateway/token_command.h"
+#include "gateway/trace_export.h"
 #include "gateway/version.h"
 #include "handlers/routes.h"
 
@@ -95,7 +96,9 @@ static bool database_has_room(const struct tw_config *config)
 // What the configuration names must also be usable: said now, not by a worker in its log.
 static bool is_usable(const struct tw_config *config, char *err, size_t err_size)
 {
-    return tw_log_file_check(config, err, err_size) && tw_tls_files_check(config, err, err_size) &&
+    return tw_log_file_check(config, err, err_size) &&
+           tw_trace_export_check(config, err, err_size) &&
+           tw_tls_files_check(config, err, err_size) &&
            tw_auth_files_check(config, err, err_size) && tw_fleet_check(config, err, err_size) &&
            routes_exist(config, err, err_size) && tw_account_check(config, err, err_size);
 }

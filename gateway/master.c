@@ -34,6 +34,7 @@
 #include "gateway/notify.h"
 #include "gateway/supervise.h"
 #include "gateway/tls_files.h"
+#include "gateway/trace_export.h"
 
 #define TICK_MS        500
 #define KILL_AFTER_MS  1000 // beyond shutdown.drain_timeout
@@ -350,7 +351,7 @@ static bool run(struct tw_master *master)
             return fail(master, "the event loop has failed");
         tw_change_step(master);
         if (master->stage >= TW_STAGE_DRAINING && tw_master_alive(master) == 0)
-            master->done = true;
+            master->done = tw_trace_export_finish(master->current->traces);
     }
     if (master->error[0] != '\0' && master->stage == TW_STAGE_RUNNING)
         return false;

@@ -16,6 +16,7 @@
 #include "gateway/log.h"
 #include "gateway/notify.h"
 #include "gateway/supervise.h"
+#include "gateway/trace_export.h"
 
 #define LOOK_MS       20   // how often a change is looked at
 #define KILL_AFTER_MS 1000 // beyond shutdown.drain_timeout
@@ -34,6 +35,8 @@ static void bury(struct tw_master *master, struct tw_generation **generation)
     struct tw_generation *gone = *generation;
     *generation = NULL; // freeing it turns the loop
     master->restarts += tw_supervise_restarts(gone->supervisor);
+    if (master->current)
+        tw_trace_export_adopt(master->current->traces, gone->traces);
     tw_generation_free(gone);
 }
 

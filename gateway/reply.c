@@ -8,6 +8,7 @@
 #include "gateway/guard.h"
 #include "gateway/gzip.h"
 #include "gateway/reply_head.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 
 #define BODY_FIRST_BYTES 1024
@@ -52,6 +53,8 @@ static void set_type(struct tw_req *req, const char *type, size_t n)
 static struct tw_verdict answer(struct tw_req *req, struct tw_str body)
 {
     h2o_iovec_t buf = {(char *)(uintptr_t)body.p, body.n};
+    if (req->trace)
+        tw_trace_answered(req);
     bool has_body = body.n > 0 && !tw_str_eq(req->method, TW_STR("HEAD"));
     h2o_start_response(req->h2o, &our_generator);
     h2o_send(req->h2o, &buf, has_body ? 1 : 0, H2O_SEND_STATE_FINAL);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "gateway/cors.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 
 // ---- lines that never change --------------------------------------------------------------------
@@ -184,4 +185,6 @@ void tw_reply_head_set(struct tw_req *req, unsigned http_status, size_t content_
     set_caching(req, http_status, form);
     tw_cors_set_headers(req);
     tw_rate_limit_headers(req);
+    if (req->trace)
+        tw_trace_headers(req);
 }

@@ -11,6 +11,7 @@
 #include "gateway/reply.h"
 #include "gateway/request_log.h"
 #include "gateway/sales_stats.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 
 struct handler {
@@ -106,6 +107,8 @@ static void on_dispose(void *p)
     size_t row = req->route ? tw_req_route_index(req) + 1 : 0;
     tw_stats_request(req->page, (unsigned)row, req->http_status, duration_us);
     tw_request_log_end(req, duration_us);
+    if (req->trace)
+        tw_trace_end(req, duration_us);
     tw_rate_limit_end(req);
     tw_principal_unref(req->principal);
 }
@@ -170,23 +173,27 @@ struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o)
     req->conn->requests++;
     req->conn->requests_in_flight++;
     tw_metric_add(req->page, TW_METRIC_REQUESTS_IN_FLIGHT, 1);
+    if (worker->traces)
+        tw_trace_begin(req);
     return req;
 }
 
 // ---- waiting ------------------------------------------------------------------------------------
 
-void tw_req_account(struct tw_req *req, const struct tw_db_times *times)
+void tw_req_account(struct tw_req *req, const struct tw_db_result *result)
 {
     req->n_statements++;
-    req->queue_us += times->queue_us;
-    req->db_us += times->server_us;
+    req->queue_us += result->times.queue_us;
+    req->db_us += result->times.server_us;
+    if (req->trace)
+        tw_trace_statement(req, result);
 }
 
 static void on_db_result(void *owner, const struct tw_db_result *result)
 {
     struct tw_req *req = owner;
     req->waiting_for = NULL;
-    tw_req_account(req, &result->times);
+    tw_req_account(req, result);
     bool is_for_step = req->step_judges || result->status == TW_OK ||
                        result->status == TW_ALREADY_EXISTS;
     struct tw_verdict verdict = is_for_step ? req->next_step(req, result)
@@ -291,17 +298,39 @@ static bool stage_route(struct tw_req *req)
     return true;
 }
 
+static bool stage_auth(struct tw_req *req)
+{
+    return tw_stage_authenticate(req) && tw_stage_authorize(req);
+}
+
+// A stage that a trace has a part for.
+static bool timed(struct tw_req *req, enum tw_trace_part_kind kind,
+                  bool (*stage)(struct tw_req *req))
+{
+    if (!req->trace)
+        return stage(req);
+    uint64_t begin_us = tw_now_us();
+    req->trace->in_part = true;
+    bool passed = stage(req);
+    req->trace->in_part = false;
+    tw_trace_part(req, kind, begin_us);
+    return passed;
+}
+
 // What the head alone decides.
 static bool pass_head(struct tw_req *req)
 {
     return stage_target(req) && !tw_cors_answers(req) && stage_route(req) &&
-           tw_stage_limit_peer(req) && tw_stage_authenticate(req) && tw_stage_authorize(req) &&
-           tw_stage_limit_principal(req) && tw_stage_accept(req);
+           timed(req, TW_TRACE_LIMIT_ADDRESS, tw_stage_limit_peer) &&
+           timed(req, TW_TRACE_AUTH, stage_auth) &&
+           timed(req, TW_TRACE_LIMIT_PRINCIPAL, tw_stage_limit_principal) && tw_stage_accept(req);
 }
 
 static void run(struct tw_req *req)
 {
     if ((req->head_has_passed || pass_head(req)) && tw_stage_body(req)) {
+        if (req->trace)
+            req->trace->step_us = tw_now_us();
         struct tw_verdict verdict = req->route->handler(req);
         (void)verdict; // it exists, so the request waits or has been answered
     }

@@ -30,6 +30,8 @@ typedef TW_MUST_USE struct tw_verdict (*tw_db_step)(struct tw_req *req,
 
 #define TW_REQUEST_ID_MAX 64
 
+struct tw_trace;
+
 struct tw_req {
     struct st_h2o_req_t *h2o; // for request.c and reply.c only
     struct tw_worker *worker; // for request.c and reply.c only
@@ -64,6 +66,8 @@ struct tw_req {
     unsigned n_statements;    // answered
     uint64_t queue_us, db_us; // as in struct tw_db_times, of all of them
 
+    struct tw_trace *trace; // NULL: nobody wants to know when what was done (trace.h)
+
     // For cached.c only.
     const struct tw_cached_read *cached_read;
     struct tw_cached_wait *cached_wait;  // NULL: it does not wait
@@ -81,7 +85,7 @@ struct tw_req {
 void *tw_req_alloc(struct tw_req *req, size_t n);
 
 // For request.c and cached.c: a statement has been answered for this request.
-void tw_req_account(struct tw_req *req, const struct tw_db_times *times);
+void tw_req_account(struct tw_req *req, const struct tw_db_result *result);
 
 // First value of a request header, `name` in lower case; p is NULL when it is absent.
 struct tw_str tw_req_header(const struct tw_req *req, struct tw_str name);

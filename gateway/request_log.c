@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "gateway/log.h"
-#include "gateway/trace_context.h"
+#include "gateway/trace.h"
 #include "gateway/worker.h"
 
 _Static_assert(SHA256_DIGEST_LENGTH >= TW_SIPHASH_KEY_BYTES, "a key is cut from a digest");
@@ -33,9 +33,16 @@ static struct tw_str str_of(h2o_iovec_t v)
     return (struct tw_str){v.base, v.len};
 }
 
-// The trace id's digits if the client has named one; empty otherwise, or if it has named several.
-static struct tw_str trace_id_of(const struct tw_req *req, struct tw_trace_context *context)
+// The trace id's digits if the request is traced or the client has named one; empty otherwise, or
+// if it has named several. `digits` is a buffer.
+static struct tw_str trace_id_of(const struct tw_req *req, struct tw_trace_context *context,
+                                 char digits[TW_TRACE_ID_TEXT_LEN])
 {
+    if (req->trace && req->trace->is_sampled) {
+        *context = req->trace->context;
+        tw_hex(context->trace_id, sizeof(context->trace_id), digits);
+        return (struct tw_str){digits, TW_TRACE_ID_TEXT_LEN};
+    }
     const h2o_headers_t *headers = &req->h2o->headers;
     ssize_t at = h2o_find_header_by_str(headers, H2O_STRLIT("traceparent"), -1);
     if (at < 0)
@@ -61,21 +68,25 @@ static bool is_kept(const struct tw_req *req, struct tw_str trace_id,
                         ppm);
 }
 
-static void set_principal(const struct tw_req *req, struct tw_log_access *entry,
-                          char hash[TW_PRINCIPAL_HASH_LEN])
+bool tw_request_log_principal(const struct tw_req *req, char hash[TW_PRINCIPAL_HASH_LEN])
 {
     const struct tw_principal *principal = req->principal;
     const struct tw_request_log *log = &req->worker->request_log;
-    if (!principal || principal->subject.n == 0 || log->principal == TW_LOG_PRINCIPAL_NONE)
-        return;
-    if (log->principal == TW_LOG_PRINCIPAL_PLAIN) {
-        entry->subject = principal->subject;
-        return;
-    }
-    uint64_t bits = tw_siphash(
-        log->hash_key, (struct tw_str){(const char *)principal->tag, sizeof(principal->tag)});
+    if (!principal || principal->subject.n == 0 || log->principal != TW_LOG_PRINCIPAL_HASH)
+        return false;
+    struct tw_str tag = {(const char *)principal->tag, sizeof(principal->tag)};
+    uint64_t bits = tw_siphash(log->hash_key, tag);
     tw_hex((const unsigned char *)&bits, sizeof(bits), hash);
-    entry->principal = (struct tw_str){hash, TW_PRINCIPAL_HASH_LEN};
+    return true;
+}
+
+static void set_principal(const struct tw_req *req, struct tw_log_access *entry,
+                          char hash[TW_PRINCIPAL_HASH_LEN])
+{
+    if (tw_request_log_principal(req, hash))
+        entry->principal = (struct tw_str){hash, TW_PRINCIPAL_HASH_LEN};
+    else if (req->principal && req->worker->request_log.principal == TW_LOG_PRINCIPAL_PLAIN)
+        entry->subject = req->principal->subject;
 }
 
 static struct tw_str protocol_name(const h2o_req_t *h2o)
@@ -213,11 +224,12 @@ static void log_all(const struct tw_req *req, uint64_t duration_us, struct tw_st
 void tw_request_log_end(struct tw_req *req, uint64_t duration_us)
 {
     struct tw_trace_context context;
+    char digits[TW_TRACE_ID_TEXT_LEN];
     const struct tw_request_log *log = &req->worker->request_log;
     bool is_audit = log->writes_audit && is_privileged(req), is_access = log->writes_access;
     if (!is_access && !is_audit && req->http_status < 500)
         return;
-    struct tw_str trace_id = trace_id_of(req, &context);
+    struct tw_str trace_id = trace_id_of(req, &context, digits);
     if (is_access && !is_kept(req, trace_id, &context)) {
         is_access = false;
         tw_metric_add(req->page, TW_METRIC_LOG_LINES_LEFT_OUT, 1);

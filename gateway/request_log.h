@@ -28,6 +28,10 @@ struct tw_request_log {
 
 void tw_request_log_init(struct tw_request_log *log, const struct tw_config *config);
 
+// The principal's hash. False without a principal, or when log.principal wants it named otherwise.
+TW_MUST_USE bool tw_request_log_principal(const struct tw_req *req,
+                                          char hash[TW_PRINCIPAL_HASH_LEN]);
+
 // The request has ended, so many microseconds after it began.
 void tw_request_log_end(struct tw_req *req, uint64_t duration_us);
 

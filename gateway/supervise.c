@@ -12,6 +12,7 @@
 #include "gateway/become_worker.h"
 #include "gateway/ipc.h"
 #include "gateway/log.h"
+#include "gateway/trace_export.h"
 
 #define PAUSE_FIRST_MS   1000u
 #define PAUSE_LONGEST_MS 10000u
@@ -155,6 +156,7 @@ static _Noreturn void run_child(const struct slot *slot, int ipc_fd, const sigse
         .waits = setup->waits,
         .ipc_fd = ipc_fd,
         .log_fd = setup->log->fd,
+        .trace_ring = tw_trace_export_ring(setup->traces, slot->index),
     };
     heritage.listen_fds = sockets_of(slot, &heritage.n_listen_fds);
     tw_become_worker(&heritage, setup->log, mask);

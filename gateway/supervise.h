@@ -29,6 +29,7 @@
 #define TW_RESPAWN_WINDOW_US 10000000u
 
 struct event_base;
+struct tw_trace_export;
 struct tw_supervisor;
 
 // A worker that lives, for those who look.
@@ -56,6 +57,7 @@ struct tw_supervisor_setup {
     const struct tw_account *account; // whom workers become
     bool waits;                       // they accept only after tw_supervise_accept()
     const struct tw_log_setup *log;   // its descriptor may change
+    struct tw_trace_export *traces;   // NULL: nothing is traced
     // A worker has seen a key id that its key set of this issuer lacks.
     void (*on_unknown_kid)(void *arg, size_t issuer);
     void *arg;

@@ -282,6 +282,8 @@ int tw_worker_run(const struct tw_heritage *heritage)
     worker->config = heritage->config;
     worker->page = tw_shared_worker(heritage->shared, heritage->row);
     worker->log_fd = heritage->log_fd;
+    worker->trace_ring = heritage->trace_ring;
+    worker->traces = worker->trace_ring || worker->config->http_server_timing;
     h2o_linklist_init_anchor(&worker->conns);
     tw_request_log_init(&worker->request_log, worker->config);
     signal(SIGPIPE, SIG_IGN);

@@ -61,6 +61,8 @@ struct tw_worker {
     struct tw_gzip *gzip;             // for reply.c
     struct tw_request_log request_log;
     int log_fd;                        // the log's file, or -1
+    struct tw_trace_ring *trace_ring;  // NULL: nothing is traced
+    bool traces;                       // somebody wants to know when what was done (trace.h)
     struct tw_limit_rule failure_rule; // for bad tokens; unused when their rate is 0
     struct tw_rate_limits *rate_limits;
     struct tw_fleet *fleet;                                  // NULL: the node counts for itself

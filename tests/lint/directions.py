@@ -26,6 +26,7 @@ LIBEVENT_FILES = {
     "gateway/master.c",
     "gateway/master_change.c",
     "gateway/supervise.c",
+    "gateway/trace_export.c",
 }
 # Who may see hiredis.
 REDIS_FILES = ("gateway/redis", "gateway/fleet.c")

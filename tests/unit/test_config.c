@@ -212,6 +212,23 @@ static void shares(void **state)
     }
 }
 
+static void collectors(void **state)
+{
+    (void)state;
+    struct tw_config *config = load_ok("tracing: {endpoint: \"http://collector:4318/v1/traces\", "
+                                       "header: \"api-key: x\", sample: 0.5}\n");
+    assert_int_equal(config->tracing_sample_ppm, 500000);
+    tw_config_free(config);
+    refused_with("tracing: {endpoint: \"collector:4318\"}", "must begin with http:// or https://");
+    refused_with("tracing: {endpoint: \"http:///v1/traces\"}", "has no valid host and port");
+    refused_with("tracing: {endpoint: \"https://a:b@c/\"}", "must not contain a user name");
+    refused_with("tracing: {header: \"no colon\"}", "is not a header: write Name: value");
+    refused_with("tracing: {header: \"Name:\"}", "is not a header");
+    refused_with("tracing: {header: \"bad name: x\"}", "is not a header");
+    refused_with("tracing: {ca_file: /nowhere/ca.pem}", "cannot read /nowhere/ca.pem");
+    refused_with("tracing: {sample: 1.5}", "out of range: allowed is 0 to 1");
+}
+
 static void currencies(void **state)
 {
     (void)state;
@@ -459,6 +476,7 @@ int main(void)
         CONFIG_TEST(sizes),
         CONFIG_TEST(other_values),
         CONFIG_TEST(shares),
+        CONFIG_TEST(collectors),
         CONFIG_TEST(currencies),
         CONFIG_TEST(keys_nobody_knows),
         CONFIG_TEST(yaml_that_is_refused),
