@@ -190,6 +190,21 @@ static void test_utf8_four_bytes(void **state)
         }
 }
 
+// Eight bytes are looked at together: any byte at any place of them.
+static void test_utf8_every_place(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 24; n++)
+        for (size_t at = 0; at < n; at++)
+            for (unsigned c = 0; c < 256; c++) {
+                unsigned char text[24];
+                memset(text, at % 2 ? 0x7f : 0x01, sizeof text);
+                text[at] = (unsigned char)c;
+                if (utf8(text, n) != (c > 0 && c < 0x80))
+                    fail_msg("%02x at %zu of %zu", c, at, n);
+            }
+}
+
 static void test_utf8_texts(void **state)
 {
     (void)state;
@@ -266,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_integers_in_bounds),
         cmocka_unit_test(test_integers_round_trip),
         cmocka_unit_test(test_utf8_code_points),
+        cmocka_unit_test(test_utf8_every_place),
         cmocka_unit_test(test_utf8_counts),
         cmocka_unit_test(test_utf8_four_bytes),
         cmocka_unit_test(test_utf8_texts),

@@ -62,6 +62,39 @@ static const char all[] =
     "\"d\":\"017f22e2-79b0-7cc3-98c4-dc0c0c07398f\",\"e\":\"2000-02-29T12:34:56.789Z\","
     "\"f\":{\"g\":1},\"h\":\"??\"}";
 
+// What is to be escaped is, wherever among plain bytes it stands.
+static void test_escapes_at_every_place(void **state)
+{
+    (void)state;
+    for (unsigned c = 1; c < 128; c++)
+        for (size_t at = 0; at < 20; at++) {
+            char plain[20], out[64], expected[64] = "\"";
+            memset(plain, at % 2 ? 0x20 : 0x7e, sizeof plain);
+            plain[at] = (char)c;
+            for (size_t i = 0, n = 1; i < sizeof plain; i++) {
+                bool is_plain = plain[i] >= 0x20 && plain[i] != '"' && plain[i] != '\\' &&
+                                plain[i] != 0x7f;
+                static const char letters[] = "btn?fr";
+                if (is_plain)
+                    n += (size_t)snprintf(expected + n, sizeof expected - n, "%c", plain[i]);
+                else if (plain[i] == '"' || plain[i] == '\\')
+                    n += (size_t)snprintf(expected + n, sizeof expected - n, "\\%c", plain[i]);
+                else if (plain[i] >= '\b' && plain[i] <= '\r' && plain[i] != '\v')
+                    n += (size_t)snprintf(expected + n, sizeof expected - n, "\\%c",
+                                          letters[plain[i] - '\b']);
+                else
+                    n += (size_t)snprintf(expected + n, sizeof expected - n, "\\u%04x",
+                                          (unsigned)plain[i]);
+                expected[n] = '"';
+                expected[n + 1] = '\0';
+            }
+            struct tw_json json = tw_json_fixed(out, sizeof out);
+            tw_json_str(&json, (struct tw_str){plain, sizeof plain});
+            assert_int_equal(json.n, strlen(expected));
+            assert_memory_equal(out, expected, json.n);
+        }
+}
+
 static void test_structure(void **state)
 {
     (void)state;
@@ -256,10 +289,15 @@ static void test_random_decimals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_structure), cmocka_unit_test(test_fixed_buffers_of_every_size),
-        cmocka_unit_test(test_growing),   cmocka_unit_test(test_one_character_strings),
-        cmocka_unit_test(test_any_bytes), cmocka_unit_test(test_integers),
-        cmocka_unit_test(test_decimals),  cmocka_unit_test(test_random_decimals),
+        cmocka_unit_test(test_escapes_at_every_place),
+        cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_fixed_buffers_of_every_size),
+        cmocka_unit_test(test_growing),
+        cmocka_unit_test(test_one_character_strings),
+        cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_integers),
+        cmocka_unit_test(test_decimals),
+        cmocka_unit_test(test_random_decimals),
     };
     return cmocka_run_group_tests_name("json_out", tests, NULL, NULL);
 }
