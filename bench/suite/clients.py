@@ -16,7 +16,7 @@ CONNECTIONS = 64  # HTTP/1.1
 H2_CONNECTIONS, H2_STREAMS = 8, 16
 PG_CONNECTIONS = 8
 OPENLOOP = os.path.join(ROOT, "build/bench-openloop")
-UNSENT_AT_MOST = 0.001  # of what was due: beyond it p99.9 would not know of them
+UNSENT_AT_MOST = 0.01  # of what was due; what still waits at the end is in no percentile
 SALE = '{"registerId":"{register}","paymentMethod":"card","items":[%s]}' % ",".join(
     ['{"productId":"{product}","quantity":1}'] * 3)
 
