@@ -46,6 +46,17 @@ static size_t look_at_workers(const struct tw_master *master, uint64_t now_us)
     return n;
 }
 
+// What the history is made of: shared memory, and nothing that the kernel is asked for.
+static struct tw_metrics_view pages_view(const struct tw_master *master)
+{
+    return (struct tw_metrics_view){
+        .shared = master->household.pages,
+        .n_pages = master->n_pages,
+        .routes = master->household.routes,
+        .now_us = tw_now_us(),
+    };
+}
+
 static struct tw_metrics_view metrics(void *arg)
 {
     const struct tw_master *master = arg;
@@ -130,7 +141,7 @@ bool tw_master_start_admin(struct tw_master *master, int fd)
     master->processes = tw_process_watch_new(WORKERS_MAX + 1);
     master->worker_stats = calloc(WORKERS_MAX, sizeof(master->worker_stats[0]));
     if (master->processes && master->worker_stats) {
-        struct tw_metrics_view view = metrics(master);
+        struct tw_metrics_view view = pages_view(master);
         master->history = tw_status_history_new(&view);
     }
     if (!master->history) {
@@ -156,7 +167,7 @@ void tw_master_take_sample(struct tw_master *master)
 {
     if (!master->admin)
         return;
-    struct tw_metrics_view view = metrics(master);
+    struct tw_metrics_view view = pages_view(master);
     tw_status_history_tick(master->history, &view, tw_unix_ms());
 }
 

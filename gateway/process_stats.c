@@ -79,6 +79,13 @@ static void read_fds(pid_t pid, struct tw_process_stats *stats)
         stats->max_fds = (uint64_t)limit.rlim_cur;
 }
 
+struct tw_process_stats tw_process_read_brief(pid_t pid)
+{
+    struct tw_process_stats stats = {0};
+    stats.is_known = read_memory(pid, &stats) && read_cpu(pid, &stats);
+    return stats;
+}
+
 struct tw_process_stats tw_process_read(pid_t pid)
 {
     struct tw_process_stats stats = {0};

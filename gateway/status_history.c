@@ -9,6 +9,7 @@
 struct totals {
     uint64_t metrics[TW_METRIC_COUNT];
     uint64_t queue_waits[TW_LANE_COUNT][TW_LATENCY_BUCKETS];
+    uint64_t problems[TW_STATUS_COUNT];
     struct {
         uint64_t by_class[6];
         uint64_t buckets[TW_LATENCY_BUCKETS];
@@ -46,6 +47,7 @@ static void add_cells(uint64_t *sums, const _Atomic uint64_t *cells, size_t n)
 static void add_page(struct totals *totals, const struct tw_worker_page *page, size_t n_routes)
 {
     add_cells(totals->metrics, page->metrics, TW_METRIC_COUNT);
+    add_cells(totals->problems, page->problems, TW_STATUS_COUNT);
     for (size_t lane = 0; lane < TW_LANE_COUNT; lane++)
         add_cells(totals->queue_waits[lane], page->queue_waits[lane].buckets, TW_LATENCY_BUCKETS);
     for (size_t row = 0; row < n_routes; row++) {
@@ -126,6 +128,7 @@ static void fill(struct tw_status_sample *sample, const struct totals *now,
         subtract(sample->routes[row].buckets, now->routes[row].buckets, before->routes[row].buckets,
                  TW_LATENCY_BUCKETS);
     }
+    subtract(sample->problems, now->problems, before->problems, TW_STATUS_COUNT);
     fill_sold(sample, now, before);
 }
 

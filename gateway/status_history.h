@@ -34,13 +34,15 @@ struct tw_status_sample {
     uint32_t span_ms;
     int64_t metrics[TW_METRIC_COUNT];
     uint32_t queue_waits[TW_LANE_COUNT][TW_LATENCY_BUCKETS];
+    uint32_t problems[TW_STATUS_COUNT]; // answered, by enum tw_status
     struct tw_status_sold sold[TW_STATUS_CURRENCIES];
     struct tw_status_route *routes; // routes->n + 1 of them, as in struct tw_worker_page
 };
 
 struct tw_status_history;
 
-// `view` as it is now is where the first sample begins. NULL when memory is refused.
+// `view` as it is now is where the first sample begins; of it only the pages, the routes and the
+// clock are looked at, also below. NULL when memory is refused.
 TW_MUST_USE struct tw_status_history *tw_status_history_new(const struct tw_metrics_view *view);
 
 // Often: takes a sample when one is due. `unix_ms` is the wall clock now.

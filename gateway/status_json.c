@@ -242,6 +242,20 @@ static void put_routes(struct tw_json *json, const struct tw_status_sample *samp
     tw_json_array_end(json);
 }
 
+// [code, n, code, n, ...] of the errors that were answered.
+static void put_problems(struct tw_json *json, const struct tw_status_sample *sample)
+{
+    tw_json_key(json, TW_STR("p"));
+    tw_json_array(json);
+    for (unsigned i = 0; i < TW_STATUS_COUNT; i++) {
+        if (sample->problems[i] == 0)
+            continue;
+        tw_json_str(json, tw_str_of(tw_status_info((enum tw_status)i)->code));
+        tw_json_i64(json, sample->problems[i]);
+    }
+    tw_json_array_end(json);
+}
+
 // [[currency, sales, minor units], ...] of the currencies in which something was sold.
 static void put_sold(struct tw_json *json, const struct tw_status_sample *sample)
 {
@@ -267,6 +281,7 @@ static void put_sample(struct tw_json *json, const struct tw_status_sample *samp
     TW_JSON_I64(json, "ms", sample->span_ms);
     put_metrics(json, sample);
     put_routes(json, sample, n_rows);
+    put_problems(json, sample);
     put_sold(json, sample);
     tw_json_key(json, TW_STR("q"));
     tw_json_array(json);

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/worker_list.h"
 
-#include <stdio.h>
-#include <unistd.h>
-
+#include "gateway/process_stats.h"
 #include "gateway/shared.h"
 
 static uint64_t since(uint64_t now_us, uint64_t then_us)
@@ -25,46 +23,6 @@ const char *tw_worker_state(const struct tw_worker_seen *worker, uint64_t now_us
     if (worker->waits)
         return "waiting";
     return life->ready == TW_READY_ALL ? "serving" : "unready";
-}
-
-// Reads a small file of /proc/PID; false when it cannot be read.
-static bool read_proc(pid_t pid, const char *name, char *out, int size)
-{
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return false;
-    bool got = fgets(out, size, file) != NULL;
-    fclose(file);
-    return got;
-}
-
-// The field of that index among words; -1 when it is no number.
-static int64_t field(const char *line, unsigned index)
-{
-    struct tw_str rest = {line, strcspn(line, "\n")}, word = {0};
-    int64_t value;
-    for (unsigned i = 0; i <= index; i++)
-        word = tw_str_next_word(&rest);
-    return tw_str_to_i64(word, 0, INT64_MAX / 1000000, &value) ? value : -1;
-}
-
-// Resident bytes, or -1.
-static int64_t memory_of(pid_t pid)
-{
-    char line[256];
-    int64_t pages = read_proc(pid, "statm", line, sizeof(line)) ? field(line, 1) : -1;
-    return pages < 0 ? -1 : pages * sysconf(_SC_PAGESIZE);
-}
-
-// Processor time in user and system mode, or -1. The name in the second field may hold anything.
-static int64_t cpu_ms_of(pid_t pid)
-{
-    char line[1024];
-    const char *behind = read_proc(pid, "stat", line, sizeof(line)) ? strrchr(line, ')') : NULL;
-    int64_t user = behind ? field(behind, 12) : -1, system = behind ? field(behind, 13) : -1;
-    return user < 0 || system < 0 ? -1 : (user + system) * 1000 / sysconf(_SC_CLK_TCK);
 }
 
 static void put_ms(struct tw_json *json, struct tw_str key, int64_t ms)
@@ -96,7 +54,7 @@ static void put_ready(struct tw_json *json, uint32_t ready)
 static void put_worker(struct tw_json *json, const struct tw_worker_seen *worker, uint64_t now_us)
 {
     const struct tw_worker_life *life = &worker->life;
-    int64_t memory = memory_of(worker->pid);
+    struct tw_process_stats process = tw_process_read_brief(worker->pid);
     TW_JSON_STR(json, "state", tw_str_of(tw_worker_state(worker, now_us)));
     put_ready(json, life->ready);
     put_ms(json, TW_STR("ageSeconds"), (int64_t)since(now_us, life->started_us) / 1000);
@@ -106,11 +64,11 @@ static void put_worker(struct tw_json *json, const struct tw_worker_seen *worker
     TW_JSON_I64(json, "requestsInFlight", worker->in_flight);
     TW_JSON_I64(json, "connections", worker->connections);
     tw_json_key(json, TW_STR("memoryBytes"));
-    if (memory < 0)
+    if (!process.is_known)
         tw_json_null(json);
     else
-        tw_json_i64(json, memory);
-    put_ms(json, TW_STR("cpuSeconds"), cpu_ms_of(worker->pid));
+        tw_json_i64(json, (int64_t)process.resident_bytes);
+    put_ms(json, TW_STR("cpuSeconds"), process.is_known ? (int64_t)(process.cpu_us / 1000) : -1);
 }
 
 void tw_worker_list_json(struct tw_json *json, struct tw_supervisor *supervisor, unsigned n_workers,

@@ -22,12 +22,17 @@ function perMinute(history, i, count) {
   return (count(samples) * 60) / Math.max(seconds(samples), 10);
 }
 
-// Currencies that were sold in, in an order that stays, no more than there are hues.
-const HUES = ["good", "calm", "odd", "violet"];
+// Series that come with the data, in an order that stays; no more than a chart has hues.
 function chartCurrencies(history) {
   const all = new Set();
   for (const sample of history.samples) for (const [currency] of sample.money) all.add(currency);
-  return all.size ? [...all].sort().slice(0, HUES.length) : ["sold"];
+  return all.size ? [...all].sort() : ["sold"];
+}
+
+// The codes that were answered most, which then are always shown.
+function chartCodes(history) {
+  const counts = Object.entries(problemsOf(history.samples)).sort((a, b) => b[1] - a[1]);
+  return counts.length ? counts.slice(0, 5).map(([code]) => code).sort() : ["none"];
 }
 
 const ofLanes = (name) => gauges(...LANES.map((lane) => name + '{lane="' + lane + '"}'));
@@ -47,11 +52,11 @@ const CHARTS = [
     },
   },
   {
-    id: "errors", title: "Refused and failed", unit: "rate",
-    series: [["4xx", "odd"], ["5xx", "bad"], ["client left", "grey"]],
+    id: "errors", title: "Errors by code", unit: "rate", hues: ["odd", "bad", "violet", "calm", "grey"],
+    series: [], names: chartCodes,
     values(history, i) {
-      const classes = classesOf(one(history, i), null);
-      return [classes[4], classes[5], classes[0]].map((n) => n / seconds(one(history, i)));
+      const problems = problemsOf(one(history, i));
+      return this.series.map(([code]) => (problems[code] || 0) / seconds(one(history, i)));
     },
   },
   {
@@ -61,11 +66,13 @@ const CHARTS = [
       perMinute(history, i, (samples) => added(samples, 'tillway_sale_results_total{result="' + result + '"}'))),
   },
   {
-    id: "revenue", title: "Revenue", unit: "perMinute", isMoney: true, series: [],
-    values: (history, i) => chartCurrencies(history).map((currency) => {
-      const of = moneyOf(lately(history, MINUTE, i))[currency];
-      return perMinute(history, i, () => (of ? major(of.minor, currency) : 0));
-    }),
+    id: "revenue", title: "Revenue", unit: "perMinute", isMoney: true, hues: ["good", "calm", "odd", "violet"],
+    series: [], names: chartCurrencies,
+    values(history, i) {
+      const sold = moneyOf(lately(history, MINUTE, i));
+      return this.series.map(([currency]) =>
+        perMinute(history, i, () => (sold[currency] ? major(sold[currency].minor, currency) : 0)));
+    },
   },
   {
     id: "queue", title: "Database: queries that wait", unit: "count",
@@ -142,11 +149,11 @@ function makeLegend(chart) {
   chart.legendList.replaceChildren(...chart.legend.map((entry) => entry.node));
 }
 
-// Series that come with the data.
-function nameCurrencies(chart, history) {
-  const names = chartCurrencies(history);
+// Takes the series' names from the data; a graph cannot change the number of its series.
+function nameSeries(chart, history) {
+  const names = chart.names(history).slice(0, chart.hues.length);
   if (names.join() === chart.series.map(([name]) => name).join()) return;
-  chart.series = names.map((name, i) => [name, HUES[i]]);
+  chart.series = names.map((name, i) => [name, chart.hues[i]]);
   makeLegend(chart);
   if (chart.graph) chart.graph.destroy();
   chart.graph = null;
@@ -208,7 +215,7 @@ function rangeOf(chart) {
 
 function update(chart, history, times) {
   const last = times.length - 1;
-  if (chart.isMoney) nameCurrencies(chart, history);
+  if (chart.names) nameSeries(chart, history);
   chart.rows = times.map(({ t, i }) => [new Date(t), ...chart.values(history, i)]);
   if (!chart.rows.length) return;
   const from = Math.max(times[last].t - view.windowMs, Math.min(times[0].t, times[last].t - MINUTE));

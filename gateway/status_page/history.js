@@ -24,7 +24,8 @@ function decode(sample, names, boundsUs) {
     metrics,
     routes: new Map(sample.r.map((r) => [r[0], { classes: r.slice(1, 7), buckets: pad(r.slice(7)) }])),
     waits: sample.q.map(pad),
-    money: sample.s || [],
+    problems: sample.p,
+    money: sample.s,
   };
 }
 
@@ -97,6 +98,14 @@ function bucketsOf(history, samples, row) {
 function waitsOf(history, samples, lane) {
   const out = Array(history.boundsUs.length + 1).fill(0);
   for (const sample of samples) sample.waits[lane].forEach((n, i) => (out[i] += n));
+  return out;
+}
+
+// {code: n} of the errors that were answered.
+function problemsOf(samples) {
+  const out = {};
+  for (const { problems } of samples)
+    for (let i = 0; i + 1 < problems.length; i += 2) out[problems[i]] = (out[problems[i]] || 0) + problems[i + 1];
   return out;
 }
 

@@ -34,6 +34,13 @@ def test_figures_and_alerts_in_words():
     assert re.search(r"^# fail 0$", node("status-figures.js"), re.MULTILINE)
 
 
+def test_the_page_asks_for_metrics_that_exist(gateway):
+    there = {name.partition("{")[0] for name in gateway.get_admin("/status.json").json()["metrics"]}
+    page = gateway.get_admin("/").text
+    wanted = set(re.findall(r"""["']((?:tillway)_[a-z_]+)""", page))
+    assert len(wanted) > 5 and wanted <= there, wanted - there
+
+
 @needs_node
 @needs_browser
 @pytest.mark.heavy
@@ -61,5 +68,6 @@ def test_the_page_lives_under_load(start, database, issuer):
     assert [row[1] for row in light["workers"]] == ["serving", "serving"]
     assert {int(row[2]) for row in light["workers"]} == set(gateway.workers().values())
     assert {"POST /v1/transactions", "GET /v1/products/{productId}"} <= {row[0] for row in light["routes"]}
+    assert re.search(r"not-found\s+[\d.]+/s", light["legends"]["errors"]), light["legends"]
     assert len(light["shops"]) == 2 and all(row[4].startswith("$") or row[4].startswith("€") for row in light["shops"])
     assert any("Certificate localhost expires in" in text for text in dark["alerts"]), dark["alerts"]

@@ -13,7 +13,7 @@ const vm = require("node:vm");
 const SOURCE = path.join(__dirname, "../../gateway/status_page");
 const text = ["figures.js", "history.js", "alerts.js"].map((name) => fs.readFileSync(path.join(SOURCE, name), "utf8")).join("\n");
 const page = vm.runInNewContext(text + `;({ figure, money, shortMoney, duration, numbered, percentile, newHistory, take, lately,
-  seconds, added, addedAll, classesOf, moneyOf, routeFigures, alertsOf })`, { Intl });
+  seconds, added, addedAll, classesOf, moneyOf, problemsOf, routeFigures, alertsOf })`, { Intl });
 const same = (got, wanted) => assert.deepStrictEqual(JSON.parse(JSON.stringify(got)), wanted);
 
 const NAMES = ["tillway_requests_limited_total", 'tillway_db_shed_total{priority="list"}',
@@ -28,7 +28,7 @@ const document = (samples, more = {}) => ({
   metrics: NAMES, routes: ["unmatched", "GET /a", "POST /b"], bucketsUs: [1000, 10000, 100000], samples, ...more,
 });
 
-const sample = (n, more = {}) => ({ n, t: NOW - 60000 + 2000 * n, ms: 2000, m: [], r: [], s: [], q: [[], [], []], ...more });
+const sample = (n, more = {}) => ({ n, t: NOW - 60000 + 2000 * n, ms: 2000, m: [], r: [], s: [], p: [], q: [[], [], []], ...more });
 
 const historyOf = (...samples) => {
   const history = page.newHistory();
@@ -84,12 +84,13 @@ test("another master's document is refused", () => {
 
 test("sums over samples, routes and currencies", () => {
   const history = historyOf(
-    sample(1, { m: [0, 5, 1, 2], r: [[1, 0, 0, 8, 0, 1, 1, 9, 1]], s: [["EUR", 2, 500]] }),
-    sample(2, { m: [1, 1, 2, 3], r: [[2, 1, 0, 3, 0, 0, 0, 0, 4]], s: [["EUR", 1, 100], ["USD", 1, 7]] }));
+    sample(1, { p: ["not-found", 2, "overloaded", 1], m: [0, 5, 1, 2], r: [[1, 0, 0, 8, 0, 1, 1, 9, 1]], s: [["EUR", 2, 500]] }),
+    sample(2, { p: ["not-found", 1], m: [1, 1, 2, 3], r: [[2, 1, 0, 3, 0, 0, 0, 0, 4]], s: [["EUR", 1, 100], ["USD", 1, 7]] }));
   const all = page.lately(history, 60000);
   assert.equal(page.seconds(all), 4);
   assert.equal(page.added(all, NAMES[0]), 5);
   assert.equal(page.addedAll(all, "tillway_db_shed_total{"), 6);
+  same(page.problemsOf(all), { "not-found": 3, overloaded: 1 });
   same(page.classesOf(all, null), [1, 0, 11, 0, 1, 1]);
   same(page.classesOf(all, 2), [1, 0, 3, 0, 0, 0]);
   same(page.moneyOf(all), { EUR: { sales: 3, minor: 600 }, USD: { sales: 1, minor: 7 } });

@@ -59,6 +59,7 @@ static void test_counters_are_differences_and_gauges_are_values(void **state)
     tw_metric_set(one, TW_METRIC_CONNECTIONS_OPEN, 5);
     tw_stats_request(two, 1, 503, 700);
     tw_histogram_add(&one->queue_waits[1], 100);
+    tw_cell_add(&two->problems[TW_OVERLOADED], 1);
     const struct tw_status_sample *sample = tick(2000);
     assert_non_null(sample);
     assert_int_equal(sample->number, 1);
@@ -70,6 +71,7 @@ static void test_counters_are_differences_and_gauges_are_values(void **state)
     assert_int_equal(sample->routes[1].buckets[2], 1);
     assert_int_equal(sample->routes[0].by_class[5], 0);
     assert_int_equal(sample->queue_waits[1][0], 1);
+    assert_int_equal(sample->problems[TW_OVERLOADED], 1);
 
     sample = tick(2100);
     assert_int_equal(sample->span_ms, 2100);
