@@ -6,6 +6,8 @@
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -146,6 +148,10 @@ static bool serve(struct tw_admin *admin, struct event_base *base, int fd)
     admin->http = evhttp_new(base);
     if (!admin->http)
         return false;
+    // Accepted sockets have it from this one. Else the end of a long answer waits for the client's
+    // delayed acknowledgement: a scrape took 44 ms.
+    const int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     set_limits(admin->http);
     evhttp_set_gencb(admin->http, on_request, admin);
     struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(admin->http, fd);
