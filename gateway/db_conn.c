@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "gateway/db_account.h"
+#include "gateway/db_connect.h"
 #include "gateway/db_retry.h"
 #include "gateway/log.h"
 
@@ -19,8 +20,7 @@
 bool tw_conn_init(struct tw_db_conn *conn, struct tw_db *db, struct tw_db_server *server,
                   enum tw_lane lane, unsigned depth)
 {
-    *conn = (struct tw_db_conn){
-        .db = db, .server = server, .lane = lane, .depth = depth, .pg_fd = -1};
+    *conn = (struct tw_db_conn){.db = db, .server = server, .lane = lane, .depth = depth};
     // Each query may have a set-up and a sync of its own; preparing sends every statement and one
     // sync.
     conn->entries_cap = 3 * depth + TW_STMT_COUNT + 4; // and a probe with its own
@@ -39,7 +39,7 @@ static void close_pg(struct tw_db_conn *conn)
     conn->uncommitted_result = NULL;
     conn->sock = NULL;
     conn->pg = NULL;
-    conn->pg_fd = -1;
+    conn->socket_id = 0;
     conn->is_probed = false;
 }
 
@@ -412,14 +412,15 @@ static void on_connect_event(h2o_socket_t *sock, const char *err);
 // libpq may change its socket while it tries several addresses: watch the current one.
 static bool watch_socket(struct tw_db_conn *conn)
 {
-    if (conn->sock && conn->pg_fd == PQsocket(conn->pg))
+    uint64_t id = tw_db_socket_id(conn->pg);
+    if (conn->sock && conn->socket_id == id)
         return true;
     if (conn->sock)
         h2o_socket_close(conn->sock);
     conn->sock = NULL;
-    conn->pg_fd = PQsocket(conn->pg);
+    conn->socket_id = id;
     conn->address_since_us = tw_now_us();
-    int fd = conn->pg_fd >= 0 ? fcntl(conn->pg_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    int fd = id != 0 ? fcntl(PQsocket(conn->pg), F_DUPFD_CLOEXEC, 0) : -1;
     if (fd < 0)
         return false;
     conn->sock = h2o_evloop_socket_create(tw_db_loop(conn->db), fd, H2O_SOCKET_FLAG_DONT_READ);

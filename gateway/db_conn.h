@@ -76,7 +76,7 @@ struct tw_db_conn {
     enum tw_conn_state state;
     PGconn *pg;         // NULL when DOWN
     h2o_socket_t *sock; // on a dup of PQsocket; NULL when DOWN
-    int pg_fd;          // the PQsocket that `sock` is for
+    uint64_t socket_id; // of libpq's socket, which `sock` is for
     unsigned depth;     // queries in flight at most
     unsigned in_flight;
     bool dirty;     // queries were sent since the last sync

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PASSWORD_MAX 1024
@@ -71,6 +72,13 @@ PGconn *tw_db_connect_start(const struct tw_db_login *login, const char **why)
 PGconn *tw_db_connect_wait(const struct tw_db_login *login, const char **why)
 {
     return begin(login, why, PQconnectdbParams);
+}
+
+uint64_t tw_db_socket_id(const PGconn *pg)
+{
+    struct stat st;
+    int fd = PQsocket(pg);
+    return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
 }
 
 void tw_db_connect_fault(const PGconn *pg, char *out, size_t size)

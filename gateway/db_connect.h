@@ -24,6 +24,10 @@ PGconn *tw_db_connect_start(const struct tw_db_login *login, const char **why);
 // Connects and waits. As above; the caller looks at PQstatus.
 PGconn *tw_db_connect_wait(const struct tw_db_login *login, const char **why);
 
+// Which socket libpq uses now, for comparing; 0: none. Its number is not enough: that of a socket
+// which refused is free again when the one for the next address is made.
+uint64_t tw_db_socket_id(const PGconn *pg);
+
 // libpq's message as one line: what it says of each server it tried. Never the URL.
 void tw_db_connect_fault(const PGconn *pg, char *out, size_t size);
 

@@ -42,7 +42,7 @@ struct tw_db_listener {
     enum state state;
     PGconn *pg;         // NULL when DOWN
     h2o_socket_t *sock; // on a dup of PQsocket; NULL when DOWN
-    int pg_fd;          // the PQsocket that `sock` is for
+    uint64_t socket_id; // of libpq's socket, which `sock` is for
     bool is_asking;     // a statement has no answer yet
     uint64_t limit_us;  // CONNECTING or is_asking: when to give up
     uint64_t next_us;   // DOWN: the next try; HEARING: the next ping
@@ -62,7 +62,7 @@ static void close_pg(struct tw_db_listener *listener)
         PQfinish(listener->pg);
     listener->sock = NULL;
     listener->pg = NULL;
-    listener->pg_fd = -1;
+    listener->socket_id = 0;
     listener->is_asking = false;
 }
 
@@ -226,13 +226,14 @@ static void on_connect_event(h2o_socket_t *sock, const char *err);
 // libpq may change its socket while it tries several addresses: watch the current one.
 static bool watch_socket(struct tw_db_listener *listener)
 {
-    if (listener->sock && listener->pg_fd == PQsocket(listener->pg))
+    uint64_t id = tw_db_socket_id(listener->pg);
+    if (listener->sock && listener->socket_id == id)
         return true;
     if (listener->sock)
         h2o_socket_close(listener->sock);
     listener->sock = NULL;
-    listener->pg_fd = PQsocket(listener->pg);
-    int fd = listener->pg_fd >= 0 ? fcntl(listener->pg_fd, F_DUPFD_CLOEXEC, 0) : -1;
+    listener->socket_id = id;
+    int fd = id != 0 ? fcntl(PQsocket(listener->pg), F_DUPFD_CLOEXEC, 0) : -1;
     if (fd < 0)
         return false;
     listener->sock = h2o_evloop_socket_create(listener->loop, fd, H2O_SOCKET_FLAG_DONT_READ);
@@ -365,7 +366,7 @@ struct tw_db_listener *tw_db_listener_new(struct st_h2o_context_t *ctx, struct t
     listener->config = tw_db_config(db);
     listener->events = events;
     listener->owner = owner;
-    listener->pg_fd = -1;
+    listener->socket_id = 0;
     listener->backoff_ms = listener->config->db_backoff_min_ms;
     listener->url = listener->config->cache_listen_url;
     if (listener->url[0])

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from kit.clients import Api, Connection, assert_problem, at_once
-from kit.invariants import Invariants
-from kit.processes import eventually, patient, scaled
+from kit.invariants import Invariants, is_connected
+from kit.processes import cpu_percent, eventually, patient, scaled
 from kit.proxy import Proxy
 from kit.till import Reader, Till
 from test_sales import lock_stock
@@ -214,6 +214,21 @@ def test_the_backoff_grows_and_jitters(start):
     assert all(0.049 <= pause <= patient(5.2) for pause in pauses), pauses
     assert pauses[-1] > 4 * pauses[0] and len({round(pause, 3) for pause in pauses}) > 4, pauses
     assert len(gateway.events("db_connection_lost")) <= 6
+
+
+def test_an_address_that_refuses_is_passed_by(start, database):
+    """D6: libpq goes on to the next one within the same try, by a socket of the same number. Who watched the
+    one that refused would find it readable for ever, and spin."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        parts = urllib.parse.urlsplit(database.url)
+        hosts = "127.0.0.1:%d,127.0.0.1:%d" % (nobody.getsockname()[1], parts.port)
+        url = parts._replace(netloc="%s@%s" % (parts.netloc.rpartition("@")[0], hosts)).geturl()
+        gateway = start(workers=1, db={"url": url})
+        eventually(lambda: is_connected(gateway), patient(5), what="all its database connections")
+        assert cpu_percent(gateway.workers()[0]) < 10, "it spins"
+        gateway.stop()
+    assert gateway.events("db_connection_lost") == [] and gateway.events("catalogue_unheard") == []
 
 
 @pytest.mark.parametrize("spoil", ["password", "name", "database"])
