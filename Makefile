@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # Two jobs, unless the caller has brought job slots of its own.
 INNER = $(MAKE) -f build.mk $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2)
 
-.PHONY: build test unit e2e asan lint format docs bench bench-instructions image fuzz conformance prove-h2o tls-audit chaos soak screenshot money clean
+.PHONY: build test unit e2e asan lint format docs bench bench-instructions image fuzz conformance prove-h2o tls-audit chaos soak reloads screenshot money clean
 .DEFAULT_GOAL := build
 
 build:
@@ -92,6 +92,11 @@ screenshot: build build/tillway-issuer
 	@dev/install.sh run test npm browser
 	@tests/npm/install.sh
 	@/usr/bin/python3 -B -m pytest -p no:cacheprovider -q --show-capture=no tests/e2e/screenshot.py
+
+# 50 reloads and 10 upgrades under wrk and h2load at half of what the machine can do (RELOADS, UPGRADES).
+reloads: build build/tillway-issuer
+	@dev/install.sh run test bench
+	@/usr/bin/python3 -B -m pytest -p no:cacheprovider -q -s --show-capture=no tests/e2e/reloads.py
 
 prove-h2o:
 	@dev/install.sh build test

@@ -379,6 +379,11 @@ struct tw_cached_reads *tw_cached_reads_new(struct st_h2o_context_t *ctx,
     return reads;
 }
 
+bool tw_cached_reads_are_warm(const struct tw_cached_reads *reads)
+{
+    return !reads || reads->is_trusted;
+}
+
 void tw_cached_reads_release(struct tw_cached_reads *reads)
 {
     if (!reads || !reads->listener)

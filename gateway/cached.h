@@ -55,6 +55,9 @@ void tw_cached_reads_free(struct tw_cached_reads *reads);
 // Publishes gauges; to be called now and then. NULL is allowed.
 void tw_cached_reads_tick(struct tw_cached_reads *reads);
 
+// Whether reads are answered from memory, as far as they ever will be. NULL (no cache): true.
+bool tw_cached_reads_are_warm(const struct tw_cached_reads *reads);
+
 // The worker drains: its successor is to have the connection on which changes are heard. Reads are
 // queries from here on. NULL is allowed.
 void tw_cached_reads_release(struct tw_cached_reads *reads);

@@ -332,6 +332,7 @@ static bool begin(struct tw_master *master, struct tw_config *config)
         return false;
     if (master->inherited.control_fd >= 0) {
         master->need = master->inherited.need;
+        master->wish = TW_READY_CACHE;
         return true;
     }
     tw_change_at_once(master);

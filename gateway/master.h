@@ -39,9 +39,11 @@ struct tw_master {
     struct tw_generation *leaving; // its workers drain, or are about to
     bool next_has_deaths;
     uint64_t next_until_us;
-    uint32_t need;      // bits TW_READY_* that `next` must have
-    bool settling;      // `current` was told to accept, and not all do
-    uint64_t settle_us; // until when
+    uint32_t need;          // bits TW_READY_* that `next` must have
+    uint32_t wish;          // and which are waited for a while when it has these
+    uint64_t wish_until_us; // 0: it does not have them yet
+    bool settling;          // `current` was told to accept, and not all do
+    uint64_t settle_us;     // until when
     uint64_t leaving_until_us;
     bool reload_wanted, upgrade_wanted;
     struct tw_heir heir;

@@ -21,6 +21,7 @@
 #define LOOK_MS       20   // how often a change is looked at
 #define KILL_AFTER_MS 1000 // beyond shutdown.drain_timeout
 #define SETTLE_MAX_MS 2000 // for workers that were told to accept to do so
+#define WISH_MAX_MS   3000 // for what is only nice to have
 
 // ---- one generation after another -------------------------------------------------
 
@@ -67,6 +68,7 @@ bool tw_change_begin(struct tw_master *master, struct tw_config *config)
     }
     master->next = next;
     master->next_has_deaths = false;
+    master->wish_until_us = 0;
     master->next_until_us = tw_now_us() + next->config->reload_timeout_ms * 1000;
     look_often(master);
     return true;
@@ -165,13 +167,24 @@ static void finish_inheriting(struct tw_master *master)
     tw_master_note(&master->upgrade, NULL);
 }
 
+// Without their memory new workers would ask PostgreSQL for everything that the old ones know, all
+// at once: worth some waiting, but no reason not to change.
+static bool wish_is_granted(struct tw_master *master)
+{
+    if (master->wish_until_us == 0)
+        master->wish_until_us = tw_now_us() + WISH_MAX_MS * 1000;
+    return tw_supervise_all_have(master->next->supervisor, master->wish) ||
+           tw_now_us() >= master->wish_until_us;
+}
+
 static void look_at_next(struct tw_master *master)
 {
     char why[128];
     if (master->next_has_deaths) {
         give_up_next(master, "a new worker died at its start");
     } else if (tw_supervise_all_have(master->next->supervisor, master->need)) {
-        put_in_force(master);
+        if (wish_is_granted(master))
+            put_in_force(master);
     } else if (tw_now_us() >= master->next_until_us) {
         uint32_t lack = master->need & ~tw_supervise_any_has(master->next->supervisor);
         snprintf(why, sizeof(why), "new workers were not ready within reload.timeout%s%s",
@@ -221,7 +234,9 @@ static void begin_reload(struct tw_master *master)
         reload_failed(master, TW_RELOAD_FAILED, "out of memory");
         return;
     }
-    master->need = tw_supervise_any_has(master->current->supervisor) & ~TW_READY_SERVING;
+    uint32_t had = tw_supervise_any_has(master->current->supervisor);
+    master->need = had & TW_READY_ALL & ~TW_READY_SERVING;
+    master->wish = had & TW_READY_CACHE;
     if (!tw_change_begin(master, config))
         reload_failed(master, TW_RELOAD_FAILED, master->error);
 }
@@ -267,7 +282,8 @@ static bool start_heir(struct tw_master *master)
         return false;
     struct tw_inheritance give = {
         .control_fd = ipc[1],
-        .need = tw_supervise_any_has(master->current->supervisor) & ~TW_READY_SERVING,
+        .need = tw_supervise_any_has(master->current->supervisor) & TW_READY_ALL &
+                ~TW_READY_SERVING,
         .admin_fd = tw_admin_fd(master->admin),
         .admin = {.port = (uint16_t)config->admin_port},
         .sockets = master->current->sockets,

@@ -352,7 +352,7 @@ static void look_at(struct tw_supervisor *supervisor, unsigned index)
         return;
     life->heartbeat_us = atomic_load(&page->heartbeat_us);
     life->ready = atomic_load(&page->ready);
-    if (life->heartbeat_us != 0 && life->ready == TW_READY_ALL)
+    if (life->heartbeat_us != 0 && (life->ready & TW_READY_ALL) == TW_READY_ALL)
         life->was_ready = true;
 }
 

@@ -47,7 +47,8 @@ static void publish(struct tw_worker *worker)
 {
     count_refusals(worker);
     unsigned ready = tw_db_ready(worker->db) | (tw_worker_keys_any(worker) ? TW_READY_KEYS : 0) |
-                     (worker->accepting ? TW_READY_SERVING : 0);
+                     (worker->accepting ? TW_READY_SERVING : 0) |
+                     (tw_cached_reads_are_warm(worker->cached) ? TW_READY_CACHE : 0);
     atomic_store_explicit(&worker->page->ready, ready, memory_order_relaxed);
     tw_cached_reads_tick(worker->cached);
     tw_metric_add(worker->page, TW_METRIC_LOG_LINES_DROPPED, (int64_t)tw_log_take_dropped());

@@ -22,7 +22,7 @@ const char *tw_worker_state(const struct tw_worker_seen *worker, uint64_t now_us
         return "draining";
     if (worker->waits)
         return "waiting";
-    return life->ready == TW_READY_ALL ? "serving" : "unready";
+    return (life->ready & TW_READY_ALL) == TW_READY_ALL ? "serving" : "unready";
 }
 
 static void put_ms(struct tw_json *json, struct tw_str key, int64_t ms)

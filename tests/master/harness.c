@@ -193,9 +193,10 @@ int tw_worker_run(const struct tw_heritage *heritage)
     while (strcmp(start, "mute") == 0)
         sleep(1);
     worker.waits = heritage->waits;
+    unsigned ready = TW_READY_ALL | TW_READY_CACHE;
     atomic_store(&worker.page->ready, strcmp(start, "unready") == 0 ? 0
-                                      : worker.waits ? TW_READY_ALL & ~TW_READY_SERVING
-                                                     : TW_READY_ALL);
+                                      : worker.waits                ? ready & ~TW_READY_SERVING
+                                                                    : ready);
     while (!worker.draining)
         turn(&worker);
     tw_log(TW_LEVEL_INFO, "harness_drained", "worker %u leaves", heritage->worker_index);

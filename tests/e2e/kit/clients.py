@@ -159,8 +159,11 @@ def at_once(n, function):
 class Connection:
     """A bare HTTP/1.1 connection that is cheap enough for load."""
 
-    def __init__(self, gateway, token, timeout_s=10):
-        self._http = http.client.HTTPConnection("127.0.0.1", gateway.http, timeout=timeout_s)
+    def __init__(self, gateway, token, timeout_s=10, tls=None):
+        """tls: an ssl.SSLContext, for the port with TLS."""
+        self._http = (
+            http.client.HTTPSConnection("localhost", gateway.https, timeout=timeout_s, context=tls) if tls
+            else http.client.HTTPConnection("127.0.0.1", gateway.http, timeout=timeout_s))
         self._headers = {"Authorization": "Bearer " + token, "Content-Type": "application/json"}
 
     def connect(self):

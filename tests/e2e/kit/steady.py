@@ -7,6 +7,7 @@ another connection what it does not cover, as that was not processed (RFC 9113 Â
 ever sent twice."""
 
 import socket
+import ssl
 import threading
 import time
 
@@ -23,8 +24,10 @@ WINDOW = 1 << 24
 class Steady:
     """Threads that ask without end, `pause_s` apart. failed: what went wrong; answers: {status: n}."""
 
-    def __init__(self, gateway, token, path, n, pause_s=0.0):
+    def __init__(self, gateway, token, path, n, pause_s=0.0, ca=None):
+        """ca: over TLS, trusting this certificate."""
         self._gateway, self._token, self._path, self._pause_s = gateway, token, path, pause_s
+        self._tls = ssl.create_default_context(cafile=ca) if ca else None
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self.failed, self.answers, self.connections, self.retried = [], {}, 0, 0
@@ -40,6 +43,10 @@ class Steady:
         for thread in self._threads:
             thread.join(60)
             assert not thread.is_alive(), "a client hangs"
+
+    @property
+    def is_tls(self):
+        return self._tls is not None
 
     @property
     def done(self):
@@ -74,7 +81,7 @@ class KeptConnections(Steady):
         connection = None
         while not self._stop.is_set():
             if connection is None:
-                connection = Connection(self._gateway, self._token)
+                connection = Connection(self._gateway, self._token, tls=self._tls)
                 self.connections += 1
             try:
                 status, headers, _ = connection.request("GET", self._path)
@@ -108,8 +115,7 @@ class Http2(Steady):
                 connection.close()
                 connection = None
             if connection is None:
-                connection = _Http2Connection(self._gateway.http)
-                self.connections += 1
+                connection = self._connect()
             try:
                 statuses, refused, lost = connection.ask(self._token, self._path, owed or self.streams)
             except OSError as e:
@@ -129,10 +135,22 @@ class Http2(Steady):
             connection.close()
 
 
+    def _connect(self):
+        if self._tls:
+            self._tls.set_alpn_protocols(["h2"])
+        port = self._gateway.https if self._tls else self._gateway.http
+        self.connections += 1
+        return _Http2Connection(port, self._tls)
+
+
 class _Http2Connection:
-    def __init__(self, port, timeout_s=10):
+    def __init__(self, port, tls=None, timeout_s=10):
         self._sock = socket.create_connection(("127.0.0.1", port), timeout_s)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._scheme = "https" if tls else "http"
+        if tls:
+            self._sock = tls.wrap_socket(self._sock, server_hostname="localhost")
+            assert self._sock.selected_alpn_protocol() == "h2"
         self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
         self._next, self._buffer, self._owed_window = 1, b"", 0
         self.going = False
@@ -156,7 +174,7 @@ class _Http2Connection:
                 self._buffer += data
                 for frame in self._frames():
                     self._take(frame, {})
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             pass
         self._sock.settimeout(10)
         return self.going
@@ -166,8 +184,8 @@ class _Http2Connection:
         pending, statuses, lost = {}, [], []
         request = []
         for _ in range(n):
-            headers = self._encoder.encode([(":method", "GET"), (":scheme", "http"), (":path", path),
-                                            (":authority", "x"), ("authorization", "Bearer " + token)])
+            headers = self._encoder.encode([(":method", "GET"), (":scheme", self._scheme),
+                                            (":path", path), (":authority", "x"), ("authorization", "Bearer " + token)])
             frame = HeadersFrame(self._next, headers, flags=("END_HEADERS", "END_STREAM"))
             request.append(frame.serialize())
             pending[self._next] = None
