@@ -2,8 +2,10 @@
 """Workers that die, masters that die, and stopping under load."""
 
 import datetime
+import itertools
 import json
 import os
+import resource
 import signal
 import socket
 import time
@@ -13,8 +15,8 @@ import pytest
 
 from kit.clients import LOST, Api, Connection, Load, at_once
 from kit.invariants import is_connected
-from kit.processes import (SANITIZED, descriptors, eventually, free_port, group_members, is_alive,
-                           patient, resident_kib, scaled)
+from kit.processes import (SANITIZED, cpu_percent, descriptors, eventually, free_port, group_members,
+                           is_alive, patient, resident_kib, scaled)
 from test_sales import lock_stock
 
 pytestmark = pytest.mark.heavy
@@ -316,3 +318,58 @@ def test_the_log_is_never_waited_for(start, shop, kind):
     gateway.stop()
     if kind != "closed pipe":
         os.close(read)
+
+
+def limit_descriptors(pid, more):
+    """The process may open so many more than it has. The limit is one of numbers, which have gaps."""
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    used = {int(name) for name in os.listdir("/proc/%d/fd" % pid)}
+    free = (number for number in itertools.count() if number not in used)
+    limit = next(itertools.islice(free, more, None))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+    return before
+
+
+def test_without_descriptors_accepting_pauses(start, issuer):
+    """P6: nobody spins, idle keep-alives make room, the admin port answers; then all is well again."""
+    gateway = start(workers=1, http={"idle_timeout": "60s"})
+    token, pid = issuer.token(), gateway.workers()[0]
+    eventually(lambda: is_connected(gateway), patient(5), what="all its database connections")
+    before = limit_descriptors(pid, 8)
+    idle = [Connection(gateway, token) for _ in range(8)]
+    for connection in idle:
+        assert connection.request("GET", "/v1/me")[0] == 200
+    crowd = [gateway.connect() for _ in range(40)]  # unused ones, which have a second of grace
+    eventually(lambda: gateway.events("accept_paused"), what="accepting pauses")
+    assert gateway.get_admin("/readyz").status_code == 200
+    assert cpu_percent(pid) < 20, "it spins"
+    assert gateway.metrics()["tillway_connections"] <= 8
+    eventually(lambda: idle[0].sock.recv(1) == b"", 5, what="the idle ones are closed")
+    newcomer = Connection(gateway, token)
+    assert newcomer.request("GET", "/v1/me")[0] == 200, "who comes now gets room"
+    for sock in crowd:
+        sock.close()
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    eventually(lambda: gateway.events("accept_resumed"))
+    with Api(gateway, token) as api:
+        assert api.get("/v1/me").status_code == 200
+    assert gateway.workers()[0] == pid
+    for connection in [newcomer, *idle]:
+        connection.close()
+
+
+def test_a_master_without_descriptors_does_not_spin(start, issuer):
+    """P6: who asks the admin port waits until there is one again; workers do not care."""
+    gateway = start(workers=1)
+    assert gateway.get_admin("/livez").status_code == 200  # on a connection that is kept
+    before = limit_descriptors(gateway.pid, 0)
+    crowd = [socket.create_connection(("127.0.0.1", gateway.admin), 5) for _ in range(4)]
+    assert cpu_percent(gateway.pid) < 20, "it spins"
+    assert gateway.get_admin("/livez").status_code == 200, "a connection that was there"
+    with Api(gateway, issuer.token()) as api:
+        assert api.get("/v1/me").status_code == 200
+    resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, before)
+    crowd[0].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert crowd[0].recv(4096).startswith(b"HTTP/1.1 200 ")
+    for sock in crowd:
+        sock.close()
