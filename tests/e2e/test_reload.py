@@ -95,8 +95,8 @@ def test_what_waits_in_the_backlog_is_answered_by_the_successors(start, shop):
 
 
 def test_new_workers_accept_when_their_memory_works(start, shop):
-    """P4: or PostgreSQL would get every read at once, and shed some. Connections come slowly here, and the
-    one on which changes are heard comes late."""
+    """P4: or PostgreSQL would get every read at once, in the middle of a reload. Connections come slowly
+    here, and the one on which changes are heard comes late."""
     gateway = start(shutdown=DRAIN, db={"connect_rate": 6})
     eventually(lambda: len(gateway.events("catalogue_heard")) == 2)
     for change in (gateway.reload, gateway.upgrade):
