@@ -220,7 +220,8 @@ def test_rotation_loses_no_line(start, shop, tmp_path):
     def ask_once(connection):
         assert connection.request("GET", "/v1/me")[0] == 200
 
-    with Load(gateway, shop.token(), 4, ask_once) as load:
+    # So many connections do not all go to one worker.
+    with Load(gateway, shop.token(), 16, ask_once) as load:
         for number in range(5):
             enough = load.done + scaled(200)
             eventually(lambda n=enough: load.done > n or load.errors, 30)

@@ -5,6 +5,7 @@ that what nobody waits for is not sent."""
 import re
 import socket
 import threading
+import time
 
 import h2.connection
 import h2.errors
@@ -114,9 +115,12 @@ def test_a_queued_read_whose_client_has_left_is_never_sent(held, own_database):
         eventually(lambda: gateway.metrics()[QUEUED] == 1)
         leave2, sock2 = reset_over_http2(gateway, token)
         eventually(lambda: gateway.metrics()[QUEUED] == 2)
+        queued_at = time.monotonic()
         leave1()
         leave2()
         eventually(lambda: gateway.metrics()[QUEUED] == 1, what="the reset stream's is dropped")
+        # Only of what has waited for 10 ms is it asked whether its client has left.
+        eventually(lambda: time.monotonic() > queued_at + 0.02)
         connection.close()
         thread.join(20)
         assert answers[0].status_code == 200
