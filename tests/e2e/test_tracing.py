@@ -125,8 +125,8 @@ def test_a_share_of_its_own(start, shop, collector, tracing):
     one_server(collector, inside)
     roots = [s for s in collector.servers() if "parentSpanId" not in s]
     assert 10 < len(roots) < 50 and len({s["traceId"] for s in roots}) == len(roots)
-    logged = {line.get("traceId") for line in gateway.accesses()}
-    assert {s["traceId"] for s in roots} <= logged, "the log has the ids that were made here"
+    eventually(lambda: {s["traceId"] for s in roots} <= {line.get("traceId") for line in gateway.accesses()},
+               what="the log has the ids that were made here")
 
 
 # ---- what went wrong, and where --------------------------------------------------------------------
