@@ -4,7 +4,7 @@
 #   statements-c   the same with its text and its number of parameters
 #   migrations-c   an ordered table of names and texts
 #   fleet-script-c the one script of gateway/fleet.lua
-# A write may say how queries of one moment share a call (gateway/db_gather.h):
+# A statement may say how queries of one moment share a call (gateway/db_gather.h):
 #   -- gather: rows $1..$4; index $5 of $6..$7; shared $8
 # Comments stay out of a statement's text and stay in a migration's. A statement's text begins with
 # its name, for whoever looks into pg_stat_activity or pg_stat_statements.
@@ -23,7 +23,7 @@ function base_name(path) {
 
 function gather_fail() {
     print "embed.awk: " name ".sql: '-- gather: rows $1..$4; index $5 of $6..$7; shared $8' must name each" \
-        " parameter of a write of the write lane, in order" > "/dev/stderr"
+        " parameter, in order; of a write of lane write, or a read of lane fast" > "/dev/stderr"
     failed = 1
     exit 1
 }
@@ -46,7 +46,7 @@ function gather_roles(text,    n, words, i, role, from, to, roles) {
             roles = roles role
         }
     }
-    if (roles !~ /^r+(ie+)*s*$/ || length(roles) != params || lane != "write" || kind != "write")
+    if (roles !~ /^r+(ie+)*s*$/ || length(roles) != params || lane kind !~ /^(writewrite|fastread)$/)
         gather_fail()
     return "\"" roles "\""
 }

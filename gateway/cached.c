@@ -100,10 +100,12 @@ static void on_loaded(void *owner, const struct tw_db_result *result);
 
 static enum tw_status load_submit(struct load *load)
 {
-    char buffer[32];
+    char buffer[64];
     struct tw_params params;
     tw_params_init(&params, buffer, sizeof(buffer));
+    tw_param_array(&params, TW_ARRAY_UUID, 1);
     tw_param_uuid(&params, &load->fill.id);
+    tw_param_array_end(&params);
     // From the primary: a replica may be behind the change that we have just heard of.
     struct tw_db_call call = {.stmt = load->read->stmt,
                               .params = &params,
@@ -270,10 +272,12 @@ static struct tw_verdict uncached_2_read(struct tw_req *req, const struct tw_db_
 static struct tw_verdict uncached(struct tw_req *req, const struct tw_cached_read *read,
                                   const struct tw_uuid *id)
 {
-    char buffer[32];
+    char buffer[64];
     struct tw_params params;
     tw_params_init(&params, buffer, sizeof(buffer));
+    tw_param_array(&params, TW_ARRAY_UUID, 1);
     tw_param_uuid(&params, id);
+    tw_param_array_end(&params);
     req->cached_read = read;
     return tw_await_db(req, read->stmt, &params, uncached_2_read);
 }

@@ -398,10 +398,10 @@ void tw_db_flush(struct tw_db *db)
     }
 }
 
-void tw_db_write_ended(struct tw_db_conn *conn)
+void tw_db_call_ended(struct tw_db_conn *conn, bool was_batch)
 {
     struct tw_db_lane *lane = &conn->db->lanes[conn->lane];
-    if (conn->has_batch)
+    if (was_batch && lane->index == TW_LANE_WRITE)
         tw_lane_batch_ended(lane, conn->read_at_us);
     if (lane->queued > 0)
         tw_lane_flush(lane, conn->read_at_us);

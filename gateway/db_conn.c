@@ -72,10 +72,22 @@ static struct tw_conn_entry *entry_first(struct tw_db_conn *conn)
     return conn->entries_n > 0 ? &conn->entries[conn->entries_head] : NULL;
 }
 
+// Its batch is no longer in flight. True if there was one.
+static bool entry_end_batch(struct tw_db_conn *conn, struct tw_conn_entry *entry)
+{
+    bool was_batch = entry->is_batch;
+    conn->n_batches -= was_batch;
+    entry->is_batch = false;
+    return was_batch;
+}
+
 static void entry_pop(struct tw_db_conn *conn)
 {
-    if (conn->entries[conn->entries_head].kind == TW_ENTRY_QUERY && !conn->uncommitted)
+    struct tw_conn_entry *entry = &conn->entries[conn->entries_head];
+    if (entry->kind == TW_ENTRY_QUERY && !conn->uncommitted) {
+        (void)entry_end_batch(conn, entry);
         conn->in_flight--;
+    }
     conn->entries_head = (conn->entries_head + 1) % conn->entries_cap;
     conn->entries_n--;
     conn->last_progress_us = conn->read_at_us;
@@ -120,7 +132,7 @@ void tw_conn_break(struct tw_db_conn *conn, const char *why)
     }
     give_back(conn->uncommitted, TW_RETURNED_UNKNOWN);
     conn->uncommitted = NULL;
-    conn->in_flight = 0;
+    conn->in_flight = conn->n_batches = 0;
 }
 
 // ---- results ------------------------------------------------------------------------------------
@@ -190,13 +202,31 @@ static enum consequence judge_error(const struct tw_db_query *query, const PGres
     return ANSWER;
 }
 
+static void answer_all(struct tw_db_query *batch, const struct tw_db_result *result)
+{
+    while (batch) {
+        struct tw_db_query *query = batch;
+        batch = query->next;
+        tw_db_query_answered(query, result);
+    }
+}
+
+// Whether each of a batch is to be asked once more alone: one of them may be the culprit. Reads
+// that took too long were all in the same lock's or load's way.
+static bool is_to_be_split(const struct tw_db_query *batch, enum consequence consequence,
+                           enum tw_status status)
+{
+    bool is_late_read = !tw_statements[batch->stmt].is_write && status == TW_DEADLINE_EXCEEDED;
+    return batch->next && (consequence == ANSWER || consequence == LOCKED) && !is_late_read;
+}
+
 // The query or batch at the head failed. False when the connection is of no more use.
 static bool take_error(struct tw_db_conn *conn, struct tw_db_query *query,
                        const PGresult *pg_result)
 {
     struct tw_db_result result = {.status = TW_INTERNAL};
     enum consequence consequence = judge_error(query, pg_result, &result);
-    if (query->next && (consequence == ANSWER || consequence == LOCKED)) {
+    if (is_to_be_split(query, consequence, result.status)) {
         tw_metric_add(tw_db_page(conn->db), TW_METRIC_DB_BATCH_SPLITS, 1);
         give_back(query, TW_RETURNED_SPLIT);
         return true;
@@ -205,7 +235,7 @@ static bool take_error(struct tw_db_conn *conn, struct tw_db_query *query,
         consequence = ANSWER;
     switch (consequence) {
     case ANSWER:
-        tw_db_query_answered(query, &result);
+        answer_all(query, &result);
         return true;
     case LOCKED:
         give_back(query, TW_RETURNED_LOCKED);
@@ -230,6 +260,13 @@ static bool take_error(struct tw_db_conn *conn, struct tw_db_query *query,
     return false;
 }
 
+// A read that is gathered has a row for each that it asks for: of NULLs where there is none.
+static bool is_no_row(const struct tw_db_query *query, const struct tw_rows *rows)
+{
+    return tw_statements[query->stmt].gather && !tw_statements[query->stmt].is_write &&
+           rows->n == 1 && tw_row_is_null(rows, 0, 0);
+}
+
 // Each query of the batch gets as many rows as it asked for; one alone gets all there are.
 static void take_rows(struct tw_db_query *batch, const PGresult *pg_result)
 {
@@ -251,6 +288,8 @@ static void take_rows(struct tw_db_query *batch, const PGresult *pg_result)
         int n = query->n_rows;
         if (is_shared)
             rows.n = n;
+        if (is_no_row(query, &rows))
+            rows.n = 0;
         tw_db_query_answered(query, &result);
         rows.first += n;
     }
@@ -273,6 +312,8 @@ static bool take_query_result(struct tw_db_conn *conn, struct tw_conn_entry *ent
             conn->uncommitted = query;
             conn->uncommitted_result = pg_result;
         } else {
+            if (entry_end_batch(conn, entry))
+                tw_db_call_ended(conn, true);
             take_rows(query, pg_result);
         }
         return true;
@@ -311,9 +352,10 @@ static bool take_sync_result(struct tw_db_conn *conn, const PGresult *pg_result)
         return is_end;
     conn->uncommitted = NULL;
     conn->uncommitted_result = NULL;
-    conn->in_flight--;
+    bool was_batch = conn->n_batches > 0; // the only call in flight
+    conn->in_flight = conn->n_batches = 0;
     if (is_end) {
-        tw_db_write_ended(conn);
+        tw_db_call_ended(conn, was_batch);
         take_rows(batch, batch_result);
     } else {
         (void)take_error(conn, batch, pg_result);
@@ -445,9 +487,10 @@ static bool send_settings(struct tw_db_conn *conn)
     char timeout[32], lock_timeout[32];
     (void)snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)timeout_ms);
     (void)snprintf(lock_timeout, sizeof(lock_timeout), "%llums", (unsigned long long)lock_ms);
-    const char *values[] = {timeout, lock_timeout, config->db_prepare ? "false" : "true"};
-    if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_SESSION_SETUP].sql, 3, NULL, values,
-                           NULL, NULL, 0))
+    const char *values[] = {timeout, lock_timeout, config->db_prepare ? "false" : "true",
+                            conn->lane == TW_LANE_FAST ? "off" : "on"};
+    if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_SESSION_SETUP].sql, TW_COUNT(values),
+                           NULL, values, NULL, NULL, 0))
         return false;
     entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_SETUP});
     return true;
@@ -554,8 +597,8 @@ static bool send_query(struct tw_db_conn *conn, const struct tw_db_query *query,
                              1);
 }
 
-bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch, const char *const *values,
-                  const int *lengths)
+bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch, bool is_batch,
+                  const char *const *values, const int *lengths)
 {
     if (!send_query(conn, batch, values, lengths)) {
         tw_conn_break(conn, "cannot send");
@@ -564,7 +607,8 @@ bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch, const char
     if (conn->in_flight++ == 0)
         conn->last_progress_us = tw_now_us();
     conn->dirty = true;
-    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_QUERY, .query = batch});
+    conn->n_batches += is_batch;
+    entry_push(conn, (struct tw_conn_entry){TW_ENTRY_QUERY, batch, is_batch});
     return true;
 }
 

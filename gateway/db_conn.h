@@ -59,6 +59,7 @@ struct tw_db_query {
 struct tw_conn_entry {
     enum { TW_ENTRY_QUERY, TW_ENTRY_SETUP, TW_ENTRY_PROBE, TW_ENTRY_SYNC } kind;
     struct tw_db_query *query; // QUERY: first of its batch; NULL once answered or given back
+    bool is_batch;             // QUERY: it may have been gathered; counted in n_batches
 };
 
 // One URL's servers.
@@ -78,9 +79,9 @@ struct tw_db_conn {
     h2o_socket_t *sock; // on a dup of PQsocket; NULL when DOWN
     uint64_t socket_id; // of libpq's socket, which `sock` is for
     unsigned depth;     // queries in flight at most
-    unsigned in_flight;
-    bool dirty;     // queries were sent since the last sync
-    bool has_batch; // what was sent last may have been gathered
+    unsigned in_flight; // calls, those of batches included
+    unsigned n_batches; // calls in flight that may have been gathered
+    bool dirty;         // queries were sent since the last sync
     // A write, or a batch, that has run: in a pipeline PostgreSQL commits at the sync, so only that
     // makes this result an answer. NULL: none.
     struct tw_db_query *uncommitted;
@@ -116,8 +117,9 @@ void tw_conn_connect(struct tw_db_conn *conn, const struct tw_db_addresses *addr
 void tw_conn_replace(struct tw_db_conn *conn);
 
 // Appends the query, or all of a batch, to the pipeline with these parameters, which are copied;
-// false when the connection broke (the queries are untouched).
-TW_MUST_USE bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch,
+// false when the connection broke (the queries are untouched). is_batch: it stood among those that
+// are gathered.
+TW_MUST_USE bool tw_conn_send(struct tw_db_conn *conn, struct tw_db_query *batch, bool is_batch,
                               const char *const *values, const int *lengths);
 
 // Ends the batch and sends it. Breaks the connection by itself when that fails.
@@ -154,9 +156,9 @@ void tw_db_lane_is_stale(struct tw_db_conn *conn, bool server_is_well);
 // What tw_conn_probe asked.
 void tw_db_probed(struct tw_db_conn *conn, bool in_recovery, int64_t position);
 
-// A write has ended and its answers are still to be written: what waits behind it goes out first,
-// so that PostgreSQL works while they are. The connection may break by that.
-void tw_db_write_ended(struct tw_db_conn *conn);
+// A write or a batch has ended and its answers are still to be written: what waits behind it goes
+// out first, so that PostgreSQL works while they are. The connection may break by that.
+void tw_db_call_ended(struct tw_db_conn *conn, bool was_batch);
 
 // state became READY or stopped being READY.
 void tw_db_conn_changed(struct tw_db_conn *conn);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// db_gather: the parameters of many queries as those of one (group commit). Pure; runs in worker.
+// db_gather: the parameters of many queries as those of one. Pure; runs in worker.
 //
 // Not for: which queries share a batch and what becomes of it (db.c). A statement says in its file
 // how its parameters are gathered (`-- gather:`), one character each here:

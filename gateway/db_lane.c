@@ -7,8 +7,8 @@
 #include "gateway/db_gather.h"
 #include "gateway/db_replica.h"
 
-// Batches of a worker in flight: what comes in while one is judged makes the next the larger.
-#define BATCHES_IN_FLIGHT 1
+// How many queries are looked at for one batch: those that do not fit stay where they are.
+#define LOOKED_AT_MAX (4 * TW_BATCH_QUERIES_MAX)
 
 // After so long in a queue it is worth a system call to know whether anybody still waits.
 #define ASK_WHETHER_LEFT_US 10000
@@ -33,8 +33,8 @@ bool tw_lane_init(struct tw_db_lane *lane, struct tw_db *db, enum tw_lane index,
     for (; lane->n_conns < n_conns; lane->n_conns++)
         if (!tw_conn_init(&lane->conns[lane->n_conns], db, server, index, depth))
             return false;
-    if (index == TW_LANE_WRITE)
-        lane->n_for_batches = n_conns > BATCHES_IN_FLIGHT ? BATCHES_IN_FLIGHT : n_conns - 1;
+    lane->batches_max = index == TW_LANE_WRITE ? 1 : n_conns;
+    lane->n_for_batches = index == TW_LANE_WRITE && n_conns > 1 ? 1 : 0;
     return true;
 }
 
@@ -141,12 +141,20 @@ uint64_t tw_lane_oldest_us(struct tw_db_lane *lane, uint64_t now_us)
     return oldest_us;
 }
 
-// Connections that are busy with a batch, or with a query of its own.
-static unsigned n_busy(const struct tw_db_lane *lane, bool with_batch)
+static unsigned n_batches(const struct tw_db_lane *lane)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < lane->n_conns; i++)
-        n += lane->conns[i].in_flight > 0 && lane->conns[i].has_batch == with_batch;
+        n += lane->conns[i].n_batches;
+    return n;
+}
+
+// Connections that are busy with a query of its own.
+static unsigned n_busy(const struct tw_db_lane *lane)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < lane->n_conns; i++)
+        n += lane->conns[i].in_flight > lane->conns[i].n_batches;
     return n;
 }
 
@@ -154,7 +162,7 @@ static unsigned n_busy(const struct tw_db_lane *lane, bool with_batch)
 static struct tw_yield *slow_counted(struct tw_db *db, uint64_t now_us)
 {
     struct tw_yield *yield = tw_db_yield(db);
-    tw_yield_in_flight(yield, n_busy(tw_db_lane(db, TW_LANE_SLOW), false), now_us);
+    tw_yield_in_flight(yield, n_busy(tw_db_lane(db, TW_LANE_SLOW)), now_us);
     return yield;
 }
 
@@ -172,48 +180,82 @@ static void slow_may_send(struct tw_db_lane *lane, uint64_t now_us)
     lane->rests = rests;
 }
 
-// The older one of both queues' heads. Neither kind takes all connections: a batch waits for the
-// one before it, to be the larger; and queries that wait for a lock leave way for batches.
+// The older one of both queues' heads. A batch waits for those before it, to be the larger; and
+// writes that wait for a lock alone leave way for batches.
 static struct tw_db_query *next_to_send(struct tw_db_lane *lane)
 {
     struct tw_db_query *single = first_of(&lane->queue), *gathering = first_of(&lane->gathering);
-    if (gathering && n_busy(lane, true) >= BATCHES_IN_FLIGHT)
+    if (gathering && n_batches(lane) >= lane->batches_max)
         gathering = NULL;
-    if (single && lane->n_for_batches > 0 &&
-        n_busy(lane, false) >= lane->n_conns - lane->n_for_batches)
+    if (single && lane->n_for_batches > 0 && n_busy(lane) >= lane->n_conns - lane->n_for_batches)
         single = NULL;
     if (!single || !gathering)
         return single ? single : gathering;
     return single->queued_at_us <= gathering->queued_at_us ? single : gathering;
 }
 
-// Hangs those behind `first` to it that one call takes with it, and gives that call's parameters.
-static void batch_gather(struct tw_db_query *first, struct tw_gathered *batch)
+// A read whose client has left, or whose answer would come after its deadline, is not sent.
+static bool is_in_vain(const struct tw_db_query *query, uint64_t now_us)
 {
-    const h2o_linklist_t *anchor = queue_of(first);
-    const char *roles = tw_statements[first->stmt].gather;
+    if (tw_statements[query->stmt].is_write)
+        return false;
+    return now_us >= query->deadline_us ||
+           (query->has_left && now_us >= query->queued_at_us + ASK_WHETHER_LEFT_US &&
+            query->has_left(query->owner));
+}
+
+// A replica may be fresh enough for one reader and not for another.
+static bool may_go_to(const struct tw_db_conn *conn, const struct tw_db_query *query)
+{
+    return !conn->server->is_replica ||
+           tw_db_replica_may_serve(tw_db_replica(query->db), conn, query->reader,
+                                   query->primary_only || query->attempts > 0);
+}
+
+// A batch that is put together.
+struct gathering {
     struct tw_gather_part parts[TW_BATCH_QUERIES_MAX];
+    size_t n, n_bytes;
+    int n_rows;
+};
+
+// Whether it has room for the query, which belongs to it.
+static bool gather_add(struct gathering *gathering, const struct tw_db_query *first,
+                       const struct tw_db_query *query)
+{
+    struct tw_gather_part part = TW_GATHER_PART(query);
+    if (query != first &&
+        (gathering->n == TW_BATCH_QUERIES_MAX ||
+         gathering->n_rows + query->n_rows > TW_BATCH_ROWS_MAX ||
+         gathering->n_bytes + query->n_bytes > TW_BATCH_BYTES_MAX ||
+         !tw_gather_fits(tw_statements[first->stmt].gather, &gathering->parts[0], &part)))
+        return false;
+    gathering->parts[gathering->n++] = part;
+    gathering->n_rows += query->n_rows;
+    gathering->n_bytes += query->n_bytes;
+    return true;
+}
+
+// Hangs those behind `first` to it that one call takes with it, and gives that call's parameters.
+static void batch_gather(const struct tw_db_conn *conn, struct tw_db_query *first,
+                         struct tw_gathered *batch, uint64_t now_us)
+{
+    const h2o_linklist_t *anchor = queue_of(first), *link = &first->queue;
+    struct gathering gathering = {.n = 0};
     struct tw_db_query *last = first;
-    size_t n = 0, n_bytes = 0;
-    int n_rows = 0;
-    for (h2o_linklist_t *link = &first->queue; link != anchor && n < TW_BATCH_QUERIES_MAX;
-         link = link->next) {
+    for (int i = 0; i < LOOKED_AT_MAX && link != anchor; i++, link = link->next) {
         struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, link);
-        parts[n] = TW_GATHER_PART(query);
-        if (query->stmt != first->stmt || n_rows + query->n_rows > TW_BATCH_ROWS_MAX ||
-            n_bytes + query->n_bytes > TW_BATCH_BYTES_MAX ||
-            !tw_gather_fits(roles, &parts[0], &parts[n]))
+        if (query->stmt != first->stmt || !may_go_to(conn, query) || is_in_vain(query, now_us))
+            continue;
+        if (!gather_add(&gathering, first, query))
             break;
         if (query != first)
             last = last->next = query;
-        n++;
-        n_rows += query->n_rows;
-        n_bytes += query->n_bytes;
     }
     last->next = NULL;
     batch->buffer = batch_buffer;
-    if (n > 1)
-        tw_gather_merge(roles, parts, n, batch);
+    if (gathering.n > 1)
+        tw_gather_merge(tw_statements[first->stmt].gather, gathering.parts, gathering.n, batch);
 }
 
 // Sends the query at the head of a queue and what is gathered with it. False: the connection broke.
@@ -225,14 +267,13 @@ static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct t
     bool is_batch = queue_of(first) == &lane->gathering;
     first->next = NULL;
     if (is_batch)
-        batch_gather(first, &gathered);
+        batch_gather(conn, first, &gathered, now_us);
     bool is_merged = first->next != NULL;
-    if (!tw_conn_send(conn, first, is_merged ? gathered.values : first->values,
+    if (!tw_conn_send(conn, first, is_batch, is_merged ? gathered.values : first->values,
                       is_merged ? gathered.lengths : first->lengths))
         return false;
     tw_shed_sent(tw_db_shed(lane->db), lane->index,
                  waited_us(lane, first, now_us) + (conn->in_flight > 1 ? conn->behind_us : 0));
-    conn->has_batch = is_batch;
     tw_metric_add(page, TW_METRIC_DB_BATCHES, is_batch);
     unsigned n = 0;
     for (struct tw_db_query *query = first; query; query = query->next, n++) {
@@ -245,19 +286,9 @@ static bool send_next(struct tw_db_lane *lane, struct tw_db_conn *conn, struct t
         tw_metric_add(page, TW_METRIC_DB_REPLICA_READS, conn->server->is_replica);
         tw_metric_add(page, TW_METRIC_DB_BATCHED, is_batch);
     }
-    if (is_batch)
+    if (is_batch && lane->index == TW_LANE_WRITE)
         tw_yield_batch_sent(tw_db_yield(lane->db), n, now_us);
     return true;
-}
-
-// A read whose client has left, or whose answer would come after its deadline, is not sent.
-static bool is_in_vain(const struct tw_db_query *query, uint64_t now_us)
-{
-    if (tw_statements[query->stmt].is_write)
-        return false;
-    return now_us >= query->deadline_us ||
-           (query->has_left && now_us >= query->queued_at_us + ASK_WHETHER_LEFT_US &&
-            query->has_left(query->owner));
 }
 
 void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us)

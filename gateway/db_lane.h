@@ -2,8 +2,9 @@
 // db_lane: the queues of one lane, and what of them goes to which connection. Private to db*.c.
 //
 // A query that is QUEUED stands in one of two queues: alone, or among those that the next call of
-// their statement takes with it (group commit). db.c owns a query's life: it enters queries here,
-// answers them, and looks after time; this room forms batches and sends.
+// their statement takes with it (sales: group commit; look-ups: docs/adr/013-gathered-reads.md).
+// db.c owns a query's life: it enters queries here, answers them, and looks after time; this room
+// forms batches and sends.
 
 #ifndef TW_DB_LANE_H
 #define TW_DB_LANE_H
@@ -32,6 +33,7 @@ struct tw_db_lane {
     uint64_t renewed_at_us;     // a statement was stale, and so its connections are replaced
     struct tw_db_conn *conns;
     unsigned n_conns;
+    unsigned batches_max;   // in flight: what comes in meanwhile makes the next one the larger
     unsigned n_for_batches; // connections that other queries leave alone
     uint64_t statement_timeout_ms;
     bool rests; // lane slow, while writes need the primary

@@ -151,19 +151,31 @@ static bool is_fresh(const struct tw_db_replica *replica, const struct tw_db_con
 
 // ---- reads --------------------------------------------------------------------------------------
 
+static bool may_serve(const struct tw_db_replica *replica, const struct tw_db_conn *conn,
+                      uint64_t reader, uint64_t now_us)
+{
+    return conn->fresh_us >= tw_db_written_us(tw_db_shared(replica->db), reader) &&
+           is_fresh(replica, conn, now_us);
+}
+
+bool tw_db_replica_may_serve(const struct tw_db_replica *replica, const struct tw_db_conn *conn,
+                             uint64_t reader, bool primary_only)
+{
+    return !primary_only && may_serve(replica, conn, reader, tw_now_us());
+}
+
 struct tw_db_conn *tw_db_replica_pick(struct tw_db_replica *replica, enum tw_stmt stmt,
                                       uint64_t reader, bool primary_only)
 {
     if (!replica || primary_only || tw_statements[stmt].is_write)
         return NULL;
     const struct pool *pool = &replica->pools[tw_statements[stmt].lane];
-    uint64_t written_us = tw_db_written_us(tw_db_shared(replica->db), reader);
     uint64_t now_us = tw_now_us();
     struct tw_db_conn *best = NULL;
     for (unsigned i = 0; i < pool->n_conns; i++) {
         struct tw_db_conn *conn = &pool->conns[i];
-        if (conn->in_flight < conn->depth && conn->fresh_us >= written_us &&
-            is_fresh(replica, conn, now_us) && (!best || conn->in_flight < best->in_flight))
+        if (conn->in_flight < conn->depth && may_serve(replica, conn, reader, now_us) &&
+            (!best || conn->in_flight < best->in_flight))
             best = conn;
     }
     return best;

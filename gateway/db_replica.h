@@ -29,6 +29,10 @@ void tw_db_replica_free(struct tw_db_replica *replica); // NULL is allowed
 struct tw_db_conn *tw_db_replica_pick(struct tw_db_replica *replica, enum tw_stmt stmt,
                                       uint64_t reader, bool primary_only);
 
+// Whether the replica at `conn` may answer this read.
+bool tw_db_replica_may_serve(const struct tw_db_replica *replica, const struct tw_db_conn *conn,
+                             uint64_t reader, bool primary_only);
+
 // Ends what was sent in this lane with a sync.
 void tw_db_replica_sync(struct tw_db_replica *replica, enum tw_lane lane);
 

@@ -58,6 +58,8 @@ struct tw_verdict tw_product_lookup(struct tw_req *req)
     if (code.n == 0)
         return tw_fail(req, TW_INVALID_PARAMETER, "code must be a barcode or an sku.");
     tw_params_init(&params, buffer, sizeof(buffer));
+    tw_param_array(&params, TW_ARRAY_TEXT, 1);
     tw_param_str(&params, code);
+    tw_param_array_end(&params);
     return tw_await_db(req, TW_STMT_PRODUCT_LOOKUP, &params, product_lookup_2_read);
 }

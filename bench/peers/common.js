@@ -3,7 +3,7 @@
 // product as the API shows it. One process, no access log, no metrics: both would slow them.
 //
 //   BENCH_DATABASE   URL of PostgreSQL        BENCH_ISSUER, BENCH_AUDIENCE   whose tokens
-//   BENCH_PRODUCT_SQL  db/queries/product_get.sql   BENCH_JWKS   URL of the issuer's keys
+//   BENCH_PRODUCT_SQL  bench/product.sql            BENCH_JWKS   URL of the issuer's keys
 //   BENCH_POOL       connections to PostgreSQL
 //
 // Each prints "port N" when it listens.

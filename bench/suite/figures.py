@@ -151,12 +151,12 @@ _SALE_HEAD = """\\set t :t + 1
 
 
 def _script(work, name, statement, expressions, head=""):
-    """The path of a script for pgbench, made of a statement of db/queries."""
+    """The path of a script for pgbench, made of a statement's file."""
     values, path = os.path.join(work, name + ".expressions"), os.path.join(work, name + ".pgbench")
     with open(values, "w", encoding="utf-8") as f:
         f.write(expressions)
     done = run(["awk", "-v", "expressions=" + values, "-f", os.path.join(BENCH, "statement.awk"),
-                os.path.join(ROOT, "db/queries", statement)])
+                os.path.join(ROOT, statement)])
     assert done.returncode == 0, done.stderr
     with open(path, "w", encoding="utf-8") as f:
         f.write(head + done.stdout)
@@ -168,6 +168,6 @@ def write_scripts(setting):
     sale = _SALE.format(
         id="lpad(to_hex(:t::bigint), 12, '0') || '70008' || lpad(to_hex(:client_id::bigint), 15, '0')",
         products="'{%s}'::uuid[]" % ",".join(setting.products))
-    return {"read": _script(setting.work, "read", "product_get.sql", ":id\n"),
-            "list": _script(setting.work, "list", "product_list.sql", "NULL\nNULL\n50\n"),
-            "sale": _script(setting.work, "sale", "record_sales.sql", sale, _SALE_HEAD)}
+    return {"read": _script(setting.work, "read", "bench/product.sql", ":id\n"),
+            "list": _script(setting.work, "list", "db/queries/product_list.sql", "NULL\nNULL\n50\n"),
+            "sale": _script(setting.work, "sale", "db/queries/record_sales.sql", sale, _SALE_HEAD)}

@@ -129,7 +129,7 @@ def _peer_env(setting):
     return {
         "NODE_ENV": "production", "BENCH_DATABASE": setting.database.url, "BENCH_ISSUER": setting.issuer.url,
         "BENCH_AUDIENCE": setting.issuer.audience, "BENCH_JWKS": setting.issuer.jwks_uri,
-        "BENCH_PRODUCT_SQL": os.path.join(ROOT, "db/queries/product_get.sql"), "BENCH_POOL": str(PEER_POOL)}
+        "BENCH_PRODUCT_SQL": os.path.join(BENCH, "product.sql"), "BENCH_POOL": str(PEER_POOL)}
 
 
 def _node(setting, name):

@@ -51,12 +51,12 @@ BEGIN
     FOR v_case IN SELECT * FROM (VALUES
         ('JU_1', 101), ('590001', 101), ('JUX1', 103), ('nothing', NULL), ('', NULL)) AS v (code, wanted)
     LOOP
-        EXECUTE format('EXECUTE product_lookup(%L)', v_case.code) INTO v_row;
+        EXECUTE format('EXECUTE product_lookup(ARRAY[%L])', v_case.code) INTO v_row;
         PERFORM pg_temp.equal('lookup', v_row.product_id, pg_temp.id(v_case.wanted));
     END LOOP;
     -- One's sku is another's barcode: what a scanner reads is the barcode.
     PERFORM pg_temp.put(105, 'Both', 1, NULL, NULL, NULL, '590001', 'JU_1', 0);
-    EXECUTE 'EXECUTE product_lookup(''590001'')' INTO v_row;
+    EXECUTE 'EXECUTE product_lookup(ARRAY[''590001''])' INTO v_row;
     PERFORM pg_temp.equal('barcode before sku', v_row.product_id, pg_temp.id(101));
     EXECUTE format('EXECUTE product_delete(''boss'', NULL, %L)', pg_temp.id(105)) INTO v_row;
     PERFORM pg_temp.equal('deleted', v_row.verdict, 'deleted');
@@ -75,10 +75,10 @@ BEGIN
 
     -- A deleted product is gone from every statement, and frees its sku.
     UPDATE products SET deleted_at = now() WHERE product_id = pg_temp.id(101);
-    EXECUTE format('EXECUTE product_get(%L)', pg_temp.id(101)) INTO v_row;
+    EXECUTE format('EXECUTE product_get(ARRAY[%L]::uuid[])', pg_temp.id(101)) INTO v_row;
     PERFORM pg_temp.equal('deleted', v_row.product_id, NULL);
     PERFORM pg_temp.equal('left out', pg_temp.list('drinks', NULL, NULL, NULL, 10), 'Juice light');
     PERFORM pg_temp.put(109, 'Juice', 1, NULL, NULL, NULL, 'JU_1', '590001', 0);
-    EXECUTE format('EXECUTE product_get(%L)', pg_temp.id(109)) INTO v_row;
+    EXECUTE format('EXECUTE product_get(ARRAY[%L]::uuid[])', pg_temp.id(109)) INTO v_row;
     PERFORM pg_temp.equal('get', v_row.sku, 'JU_1');
 END $$;
