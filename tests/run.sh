@@ -29,7 +29,7 @@ esac
 words=("$@")
 
 python=/usr/bin/python3 # Debian's, which sees Debian's pytest and libraries
-suite_timeout_s=900
+suite_timeout_s=1500
 logs=$PWD/build/test-logs
 corpora=${TILLWAY_CORPORA:-$PWD/../shared/corpora}
 work=

@@ -15,7 +15,7 @@ from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFra
 import floods
 from cases_deadlines import many, trickle
 from kit.clients import Load, raw_http1
-from kit.processes import SANITIZED, cpu_percent, eventually, patient
+from kit.processes import SANITIZED, cpu_percent, cpu_seconds, eventually, patient
 from rawh2 import Closed, Connection
 
 pytestmark = pytest.mark.heavy
@@ -82,7 +82,9 @@ class Target:
             eventually(lambda: neighbours.done > done + 10, what="the neighbours are still served")
         assert not neighbours.errors and not neighbours.lost, (neighbours.errors, neighbours.lost)
         eventually(lambda: self.connections() == 0, what="all connections are closed")
-        eventually(lambda: cpu_percent(self.pid, 0.5) < IDLE_PERCENT, 1.5, what="the worker idles")
+        worked = cpu_seconds(self.pid)
+        eventually(lambda: cpu_percent(self.pid, 0.5) < IDLE_PERCENT, what="the worker idles")
+        assert cpu_seconds(self.pid) - worked < patient(0.5), "idle within a second, were it alone here"
         assert self.gateway.workers() == self.workers
         assert self.gateway.stderr() == ""
         # what malloc keeps for the next one is not lost, and must not be more than one's share

@@ -15,7 +15,7 @@ from kit.gateway import Gateway, deep_merge
 from kit.processes import eventually, patient
 
 MIN_REFETCH_S = 1  # auth.jwks.min_refetch of the tests
-SHORT_S = 5        # how long the tokens of an impatient app live
+SHORT_S = 8        # how long the tokens of an impatient app live
 
 
 @pytest.fixture(scope="module")

@@ -150,7 +150,7 @@ def test_a_second_instance_is_told_in_one_line(start, gateway, what):
     changes = ({"listen": [{"address": "127.0.0.1", "port": gateway.http}]} if what == "listen" else
                {"admin": {"port": gateway.admin}})
     second = start(until=None, **changes)
-    assert second.wait(10) == 1
+    assert second.wait(30) == 1
     lines = second.stderr().splitlines()
     port = gateway.http if what == "listen" else gateway.admin
     assert len(lines) == 1 and str(port) in lines[0] and lines[0].startswith("tillway: ")
@@ -217,7 +217,7 @@ def test_an_empty_database_is_unready_and_heals_by_migrate(start, empty_database
     eventually(lambda: gateway.events("db_prepare_failed"), what="it says what is missing")
     assert not gateway.is_ready() and "migrate" in gateway.events("db_prepare_failed")[0]["message"]
     assert empty_database.spawn_migrate().wait(60) == 0
-    eventually(gateway.is_ready, 10, what="/readyz is 200 by itself")
+    eventually(gateway.is_ready, what="/readyz is 200 by itself")
 
 
 # ---- references -----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 
 from kit.clients import Api, Connection, assert_problem, at_once
 from kit.invariants import Invariants, is_connected
-from kit.processes import cpu_percent, eventually, patient, scaled
+from kit.processes import SANITIZED, cpu_percent, eventually, patient, scaled
 from kit.proxy import Proxy
 from kit.till import Reader, Till
 from test_sales import lock_stock
@@ -48,7 +48,7 @@ def test_postgresql_restarts_under_load(start, shop, postgres, database):
             watch.start()
             postgres.restart_immediate()
             watch.join(30)
-            eventually(gateway.is_ready, 5, what="/readyz is 200 within 5 s of the fault's end")
+            eventually(gateway.is_ready, patient(5), what="/readyz is 200 within 5 s of the fault's end")
             assert was_down.is_set(), "/readyz has been 503 (%d)" % unready
         Till.wait_for_more(tills, scaled(100))
     finally:
@@ -80,9 +80,10 @@ def test_backends_that_are_terminated_are_replaced(start, shop, database):
     with Api(gateway, shop.token()) as api:
         for _ in range(5):
             database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                          " WHERE application_name LIKE 'tillway worker %%fast'")
-            eventually(lambda: api.get("/v1/products/" + product).status_code == 200, 2)
-    assert gateway.metrics()["tillway_db_connection_losses_total"] >= 5
+                          " WHERE datname = current_database()"
+                          " AND application_name LIKE 'tillway worker %%fast'")
+            eventually(lambda: api.get("/v1/products/" + product).status_code == 200)
+    eventually(lambda: gateway.metrics()["tillway_db_connection_losses_total"] >= 5, what="they are counted")
 
 
 def test_a_sale_whose_answer_was_lost_is_told_by_its_key(start, shop, database):
@@ -103,12 +104,12 @@ def test_a_sale_whose_answer_was_lost_is_told_by_its_key(start, shop, database):
             lock.rollback()
             lock.close()
             eventually(lambda: shop.sales() == 1, what="PostgreSQL has recorded it")
-            thread.join(10)
+            thread.join(30)
             assert_problem(outcome[0], 503, "outcome-unknown")
             assert outcome[0].headers["retry-after"] == "1"
             assert outcome[0].elapsed.total_seconds() < patient(NOBODY_WAITS_S)
             proxy.silent.clear()
-            again = eventually(lambda: (a := api.sell(body, key)).status_code == 201 and a, 10)
+            again = eventually(lambda: (a := api.sell(body, key)).status_code == 201 and a)
         assert again.headers["idempotency-replayed"] == "true"
         assert shop.sales() == 1 and shop.stock(bread) == 8
         gateway.stop()
@@ -133,8 +134,8 @@ def test_the_database_is_absent_at_the_start(start, shop, database):
                 assert_problem(answer, 503, "database-unavailable")
                 assert answer.headers["retry-after"] and answer.elapsed.total_seconds() < patient(1.5)
             proxy.open()
-            eventually(gateway.is_ready, 6, what="/readyz is 200 by itself, within the longest backoff")
-            eventually(lambda: api.get("/v1/products/" + product).status_code == 200, 6)
+            eventually(gateway.is_ready, patient(6), what="/readyz is 200 by itself, within the longest backoff")
+            eventually(lambda: api.get("/v1/products/" + product).status_code == 200)
         lost = [e["message"] for e in gateway.events("db_connection_lost")]
         assert lost and "refused" in lost[0]
         gateway.stop()
@@ -145,11 +146,12 @@ def silent_name_server(work):
     """A command that runs another one where no name server answers."""
     if os.geteuid() != 0:
         pytest.skip("a mount namespace and port 53 need root")
+    address = "127.0.0.10" if SANITIZED else "127.0.0.9"  # both suites may be here at the same time
     config = os.path.join(work, "resolv.conf")
     with open(config, "w", encoding="utf-8") as f:
-        f.write("nameserver 127.0.0.9\noptions timeout:5 attempts:2\n")
+        f.write("nameserver %s\noptions timeout:5 attempts:2\n" % address)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.9", 53))
+        server.bind((address, 53))
         yield ["unshare", "--mount", "sh", "-c",
                'mount --bind "$0" /etc/resolv.conf && exec "$@"', config]
 
@@ -159,13 +161,13 @@ def test_a_silent_name_server_blocks_nobody(start, shop, silent_name_server):
     longer than the master's watchdog waits, every request that needs no database is answered."""
     gateway = start(until="live", workers=1, prefix=silent_name_server,
                     db={"url": "postgresql://till:hidden@db.example/till"})
-    pids = gateway.workers()
     eventually(lambda: gateway.unready_reasons() == ["database"], what="only the database is missing")
+    pids = eventually(gateway.workers, what="the log tells of the worker")
     with Api(gateway, shop.token()) as api:
         watched_until = time.monotonic() + 7
         while time.monotonic() < watched_until:
             answer = api.get("/v1/me")
-            assert answer.status_code == 200 and answer.elapsed.total_seconds() < patient(0.5)
+            assert answer.status_code == 200 and answer.elapsed.total_seconds() < patient(1)
     assert gateway.workers() == pids and not gateway.events("worker_stuck")
     gateway.stop()
 
@@ -203,7 +205,7 @@ def test_the_backoff_grows_and_jitters(start):
     server.start()
     gateway = start(until="live", workers=1, db={
         "url": "postgresql://x@127.0.0.1:%d/x?sslmode=disable&gssencmode=disable" % server.port})
-    eventually(lambda: len(server.tries.get("tillway worker 0 fast", [])) >= 7, 15)
+    eventually(lambda: len(server.tries.get("tillway worker 0 fast", [])) >= 7)
     gateway.stop()
     server.stop()
     assert set(server.tries) == {"tillway worker 0 " + one
@@ -211,7 +213,9 @@ def test_the_backoff_grows_and_jitters(start):
     assert len(gateway.events("catalogue_unheard")) == 1  # db_listen.c backs off by itself
     tries = server.tries["tillway worker 0 fast"]
     pauses = [later - sooner for sooner, later in zip(tries, tries[1:])]
-    assert all(0.049 <= pause <= patient(5.2) for pause in pauses), pauses
+    assert all(pause <= patient(5.2) for pause in pauses), pauses
+    # Each is half of its step at least. Taken together, as this thread may see a try late.
+    assert tries[6] - tries[0] > 0.5 * (0.1 + 0.2 + 0.4 + 0.8 + 1.6 + 3.2) - 0.5, pauses
     assert pauses[-1] > 4 * pauses[0] and len({round(pause, 3) for pause in pauses}) > 4, pauses
     assert len(gateway.events("db_connection_lost")) <= 6
 
@@ -226,7 +230,7 @@ def test_an_address_that_refuses_is_passed_by(start, database):
         url = parts._replace(netloc="%s@%s" % (parts.netloc.rpartition("@")[0], hosts)).geturl()
         gateway = start(workers=1, db={"url": url})
         eventually(lambda: is_connected(gateway), patient(5), what="all its database connections")
-        assert cpu_percent(gateway.workers()[0]) < 10, "it spins"
+        eventually(lambda: cpu_percent(gateway.workers()[0]) < 10, what="it does not spin")
         gateway.stop()
     assert gateway.events("db_connection_lost") == [] and gateway.events("catalogue_unheard") == []
 
@@ -279,7 +283,7 @@ def test_a_lock_costs_its_sale_a_deadline_and_nobody_else_anything(start, shop, 
         assert (answer.status_code, answer.json()["code"]) in (
             (503, "outcome-unknown"), (504, "deadline-exceeded"))
         assert took < 2.05 + patient(0.2), "%.3f s" % took
-        assert slowest < patient(0.5), "%.3f s" % slowest
+        assert slowest < min(patient(0.5), 1.8), "%.3f s" % slowest
         lock.rollback()
         lock.close()
         again = eventually(lambda: (a := api.sell(shop.basket(locked, 1, registerId="stuck"), key)
@@ -310,8 +314,8 @@ def test_each_lane_keeps_its_own_deadline(start, shop, own_database):
 
     *reads, slowest_me = at_once(len(paths) + 1, ask)
     for (status, took), deadline in zip(reads, paths.values()):
-        assert status == 504 and deadline - 0.01 < took < deadline + 0.05 + patient(0.2), took
-    assert slowest_me < patient(0.2)
+        assert status == 504 and deadline - 0.01 < took < deadline + 0.9, took
+    assert slowest_me < 0.9
     lock.rollback()
     lock.close()
     with Api(gateway, token) as api:
@@ -333,9 +337,9 @@ def test_a_silent_database_is_left(start, shop, database):
             answer = api.get("/v1/products/" + product)
             assert answer.status_code in (503, 504)
             assert time.monotonic() - began < patient(NOBODY_WAITS_S)
-            eventually(lambda: gateway.events("db_connection_lost"), 6, what="it gives the connection up")
+            eventually(lambda: gateway.events("db_connection_lost"), what="it gives the connection up")
             proxy.silent.clear()
-            eventually(lambda: api.get("/v1/products/" + product).status_code == 200, 8)
+            eventually(lambda: api.get("/v1/products/" + product).status_code == 200)
         gateway.stop()
 
 
@@ -361,8 +365,8 @@ def test_a_read_only_server(start, shop, own_database):
         assert api.sell(body).status_code == 201
         turn("on")
         cut()
-        eventually(lambda: api.get("/v1/products/%s" % product).status_code == 200, 2)
-        eventually(lambda: gateway.is_ready(), 5)
+        eventually(lambda: api.get("/v1/products/%s" % product).status_code == 200)
+        eventually(gateway.is_ready)
         refused = [api.sell(body) for _ in range(5)]
         assert {a.status_code for a in refused} == {503}
         assert all(a.headers["retry-after"] for a in refused)

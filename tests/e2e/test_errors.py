@@ -9,7 +9,7 @@ import pytest
 
 from kit import http2
 from kit.clients import PROTOCOLS, Api, Connection, assert_problem, raw_http1
-from kit.processes import BINARY, eventually, run
+from kit.processes import BINARY, eventually, patient, run
 from kit.rawhttp import Raw, exchange, split
 
 BODY_MAX = 1024 * 1024
@@ -166,7 +166,7 @@ def test_json_bombs_cost_little(gateway, manager):
                  b'{"price":1e' + b"9" * 65000 + b"}"):
         answer = post(manager, text)
         assert 400 <= answer.status_code < 500
-        assert answer.elapsed.total_seconds() < 1
+        assert answer.elapsed.total_seconds() < patient(1)
 
 
 # ---- sizes ----------------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def test_a_body_that_was_asked_for_and_does_not_come(start, shop):
     assert_problem(answer, 408, "request-timeout")
     line, = eventually(lambda: gateway.accesses(requestId="late"), what="the line is written")
     assert line["status"] == 408 and line["principal"]
-    assert gateway.metrics()["tillway_requests_in_flight"] == 0
+    eventually(lambda: gateway.metrics()["tillway_requests_in_flight"] == 0)
 
 
 # ---- targets --------------------------------------------------------------------------------------

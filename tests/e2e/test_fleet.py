@@ -2,6 +2,7 @@
 """Limits of a fleet: two gateways, one Redis in each of its shapes, and Redis as it should not be.
 The table and the parsers have unit tests (test_limit.c, test_redis*.c). Rows of FAULTS: H7, N1."""
 
+import contextlib
 import json
 import re
 import threading
@@ -13,7 +14,7 @@ from kit.clients import Api, Connection
 from kit.gateway import deep_merge
 from kit.processes import BINARY, eventually, patient, run
 from kit.redis import Cluster, Redis, RedisError, Sentinels
-from test_limits import parsed
+from test_limits import Pipeline, parsed
 
 HOUR = 3600
 
@@ -38,13 +39,13 @@ def redis(start_redis):
 
 def fleet(uri, policy=None, **more):
     policy = {"name": "shared", "key": "principal", "rate": "1/h", "burst": 20, **(policy or {})}
-    return {"limits": [policy], "fleet": {"redis": uri, "timeout": "300ms", **more}}
+    # A busy machine is no Redis that has gone: where its silence matters, a test says so.
+    return {"limits": [policy], "fleet": {"redis": uri, "timeout": "3s", **more}}
 
 
 def joined(gateway, n=2):
     """n: connections of all its workers."""
-    eventually(lambda: gateway.metrics()["tillway_fleet_connections"] == n, 10,
-               what="the gateway has joined")
+    eventually(lambda: gateway.metrics()["tillway_fleet_connections"] == n, what="the gateway has joined")
 
 
 def exchanges(gateway, result="done"):
@@ -121,14 +122,14 @@ class Hammer:
 
 def test_the_fleet_admits_what_one_would(pair, redis, issuer):
     """H7 over machines: the limit, not the limit times the nodes."""
-    gateways = pair(**fleet(redis.uri, {"rate": "100/s", "burst": 40}))
+    gateways = pair(**fleet(redis.uri, {"rate": "40/s", "burst": 40}))
     with Hammer(gateways, issuer.token()) as hammer:
         time.sleep(3)
     hammer.assert_well()
-    fair = 40 + 100 * hammer.took_s
-    assert 0.85 * fair <= hammer.admitted() <= 1.1 * fair
+    fair = 40 + 40 * hammer.took_s
+    assert 0.8 * fair <= hammer.admitted() <= 1.25 * fair < 0.8 * (40 + fair + 40 * hammer.took_s)
     for i in (0, 1):
-        assert hammer.admitted(of=i) > 30  # both serve
+        assert hammer.admitted(of=i) > 10  # both serve
 
 
 def test_what_is_used_here_is_gone_there(pair, redis, issuer):
@@ -137,7 +138,7 @@ def test_what_is_used_here_is_gone_there(pair, redis, issuer):
     assert ask(a, token, 20) == [200] * 20
     eventually(lambda: redis.command("DBSIZE") == 1)
     assert ask(b, token) == [200]  # nobody has asked there before
-    eventually(lambda: ask(b, token) == [429], 2)
+    eventually(lambda: ask(b, token) == [429])
     assert ask(b, issuer.token(username="another"), 20) == [200] * 20
 
 
@@ -149,10 +150,13 @@ def test_an_overshoot_is_paid_back(pair, redis, issuer):
     admitted = ask(a, token, 25).count(200) + ask(b, token, 25).count(200)
     assert 20 <= admitted <= 40
     eventually(lambda: exchanges(a) > before[0] and exchanges(b) > before[1])
-    eventually(lambda: refused_for_h(a, token) > admitted - 21 or refused_for_h(b, token), 1)
     key, = redis.command("KEYS", "*")
-    owed_h = redis.command("PTTL", key) / 1000 / HOUR
-    assert admitted - 0.1 <= owed_h <= admitted + 0.1
+
+    def owed_h():
+        return redis.command("PTTL", key) / 1000 / HOUR
+    eventually(lambda: owed_h() >= admitted - 0.1, what="all that was admitted is told")
+    assert refused_for_h(a, token) > admitted - 21 or refused_for_h(b, token) > admitted - 21
+    assert owed_h() <= admitted + 0.1
 
 
 def test_names_in_redis_tell_nobody(start, redis, issuer):
@@ -183,15 +187,15 @@ def test_more_keys_than_an_exchange_holds(start, redis, issuer):
     """What does not fit is counted, and limited by the node: 200 keys come in less than four intervals."""
     gateway = start(workers=1, **fleet(redis.uri, {"burst": 1}, interval="1s", keys_max=64))
     joined(gateway, 1)
-    tokens = [issuer.token(username="u%d" % i) for i in range(200)]
-    with Api(gateway) as api:
-        assert {api.get("/v1/me", token=t).status_code for t in tokens} == {200}
-        assert {api.get("/v1/me", token=t).status_code for t in tokens} == {429}
+    asked = [("/v1/me", ["Authorization: Bearer " + issuer.token(username="u%d" % i)]) for i in range(200)]
+    with contextlib.closing(Pipeline(gateway)) as pipeline:
+        assert set(pipeline.statuses(asked)) == {200}
+        assert set(pipeline.statuses(asked)) == {429}
 
     def counted():
         metrics = gateway.metrics()
         return [metrics['tillway_fleet_keys_total{result="%s"}' % r] for r in ("told", "dropped")]
-    eventually(lambda: sum(counted()) == 200, 20)
+    eventually(lambda: sum(counted()) == 200)
     told, dropped = counted()
     assert dropped > 0 and told >= 64 and redis.command("DBSIZE") == told
 
@@ -199,17 +203,18 @@ def test_more_keys_than_an_exchange_holds(start, redis, issuer):
 # ---- Redis is gone, or slow --------------------------------------------------------------------------
 
 
-def lost_and_back(gateway, workers=2):
-    """One line for both of each worker that has noticed, whatever was tried in between."""
-    eventually(lambda: len(gateway.events("fleet_joined")) == 2 + workers, 10)
-    assert len(gateway.events("fleet_lost")) == workers
+def lost_and_back(gateway, workers=None):
+    """One line for both of each worker that has noticed (None: whoever has), whatever was tried in between."""
+    eventually(lambda: len(gateway.events("fleet_joined")) == 2 + (workers or len(gateway.events("fleet_lost"))))
+    assert len(gateway.events("fleet_lost")) == workers or workers is None
 
 
 @pytest.mark.heavy
 def test_redis_dies_and_comes_back(pair, start_redis, issuer):
     """N1: the node's limit at once, no 5xx; when it is back the fleet counts together again."""
     redis = start_redis()
-    gateways = pair(**fleet(redis.uri, {"rate": "50/s", "burst": 20}))
+    rate = 20
+    gateways = pair(**fleet(redis.uri, {"rate": "%d/s" % rate, "burst": 20}))
     with Hammer(gateways, issuer.token()) as hammer:
         time.sleep(0.7)
         redis.kill()
@@ -218,14 +223,14 @@ def test_redis_dies_and_comes_back(pair, start_redis, issuer):
         back = time.monotonic() - hammer.began
         redis.spawn()
         for gateway in gateways:
-            lost_and_back(gateway)
+            lost_and_back(gateway, 2)
         again = time.monotonic() - hammer.began
         time.sleep(2)
     hammer.assert_well()
     for i in (0, 1):
         alone = hammer.admitted(gone, back, of=i)
-        assert 0.6 * 50 * (back - gone) <= alone <= 1.1 * 50 * (back - gone) + 20
-    assert hammer.admitted(again + 0.5) <= 1.15 * 50 * (hammer.took_s - again - 0.5) + 5
+        assert 0.6 * rate * (back - gone) <= alone <= 1.1 * rate * (back - gone) + 20
+    assert hammer.admitted(again + 0.5) <= 1.3 * rate * (hammer.took_s - again - 0.5) + 5
     assert hammer.slowest_of_100_s() < patient(0.25)
 
 
@@ -241,7 +246,7 @@ def test_redis_forgets(pair, start_redis, issuer):
     redis.start()
     assert redis.command("DBSIZE") == 0
     for gateway in (a, b):
-        lost_and_back(gateway)
+        lost_and_back(gateway, 2)
     assert ask(b, token) == [200]  # brings what it knows: one
     eventually(lambda: exchanges(b) > 0)
     assert ask(a, token) == [429]
@@ -249,17 +254,17 @@ def test_redis_forgets(pair, start_redis, issuer):
 
 @pytest.mark.heavy
 def test_nobody_waits_for_a_slow_redis(pair, redis, issuer):
-    gateways = pair(**fleet(redis.uri, {"rate": "100/s", "burst": 40}))
+    gateways = pair(**fleet(redis.uri, {"rate": "100/s", "burst": 40}, timeout="1s"))
     with Hammer(gateways, issuer.token()) as hammer:
         time.sleep(0.3)
         redis.freeze()
         for gateway in gateways:
-            eventually(lambda g=gateway: g.events("fleet_lost"), 5)  # an idle worker asks nothing
+            eventually(lambda g=gateway: g.events("fleet_lost"))  # an idle worker asks nothing
         assert "in time" in gateways[0].events("fleet_lost")[0]["message"]
         time.sleep(0.5)
         redis.thaw()
         for gateway in gateways:
-            lost_and_back(gateway, len(gateway.events("fleet_lost")))
+            lost_and_back(gateway)
     hammer.assert_well()
     assert hammer.slowest_of_100_s() < patient(0.25)
 
@@ -336,7 +341,7 @@ def test_sentinel(start, work, start_redis, issuer):
     eventually(lambda: sentinels.replica.command("DBSIZE") == 1)
     sentinels.master.kill()
     assert ask(gateway, token, 5) == [200] * 5
-    lost_and_back(gateway)
+    lost_and_back(gateway, 2)
     assert ask(gateway, token) == [200]  # tells what nobody has heard
     key, = sentinels.replica.command("KEYS", "*")
     eventually(lambda: sentinels.replica.command("PTTL", key) > 10.5 * HOUR * 1000)
@@ -359,11 +364,12 @@ def test_cluster(pair, start_redis, issuer):
     """Keys spread over the nodes; a slot that moves is followed, also while it is under way."""
     cluster = Cluster(start_redis)
     a, b = pair(6, **fleet("redis://127.0.0.1:%d" % cluster.nodes[0].port, mode="cluster"))
-    tokens = [issuer.token(username="u%d" % i) for i in range(12)]
-    for token in tokens:
-        assert ask(a, token, 10) == [200] * 10
-    eventually(lambda: sum(len(keys) for keys in cluster.keys()) == 12)
-    assert all(cluster.keys())
+    tokens = []
+    while len(tokens) < 12 or not all(cluster.keys()):  # until every node has some
+        assert len(tokens) < 100
+        tokens.append(issuer.token(username="u%d" % len(tokens)))
+        assert ask(a, tokens[-1], 10) == [200] * 10
+        eventually(lambda: sum(len(keys) for keys in cluster.keys()) == len(tokens))
     for token in tokens[:4]:
         ask(b, token)
         eventually(lambda t=token: refused_for_h(b, t) > 10)
@@ -375,7 +381,7 @@ def test_cluster(pair, start_redis, issuer):
         told = a.metrics()['tillway_fleet_keys_total{result="told"}']
         for token in tokens:
             ask(a, token)
-        eventually(lambda: a.metrics()['tillway_fleet_keys_total{result="told"}'] >= told + 12)
+        eventually(lambda: a.metrics()['tillway_fleet_keys_total{result="told"}'] >= told + len(tokens))
     owed = {}
     for node in cluster.nodes:
         for key in node.command("KEYS", "*"):
@@ -383,7 +389,7 @@ def test_cluster(pair, start_redis, issuer):
                 owed[key] = max(node.command("PTTL", key) / 1000 / HOUR, owed.get(key, 0))
             except RedisError:
                 pass  # it has moved away
-    assert len(owed) == 12 and min(owed.values()) > 11.9
+    assert len(owed) == len(tokens) and min(owed.values()) > 11.9
     assert not a.events("fleet_lost") and not b.events("fleet_lost")
 
 

@@ -22,8 +22,9 @@ BATCHES, BATCHED, SPLITS = ("tillway_db_batches_total", "tillway_db_batched_quer
                             "tillway_db_batch_splits_total")
 QUEUED = 'tillway_db_queue_length{lane="write"}'
 
-# Time enough to hold a batch up: a lock is waited for a sixteenth of write_timeout.
-PATIENT = {"write_timeout": "60s", "queue_timeout": "10s"}
+# Time enough to hold a batch up: a lock is waited for a sixteenth of write_timeout. (So clients are made
+# before the gate is shut.)
+PATIENT = {"write_timeout": "60s", "queue_timeout": "30s"}
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def gathering(start, database):
     """gathering(a database's URL, ...): start of a gateway with one worker that can be held up."""
 
     def one(url=None, http=None, **db):
-        return start(workers=1, http={"deadline": "10s", **(http or {})},
+        return start(workers=1, http={"deadline": "30s", **(http or {})},
                      db={**PATIENT, "url": url or database.url, **db})
 
     return one
@@ -87,20 +88,21 @@ def lock_product(database, product):
 class Sales:
     """Sells baskets, one client each, at the same time; `answers` in the order of the baskets."""
 
-    def __init__(self, gateway, token, sales):
+    def __init__(self, gateway, token, sales, clients=()):
         self.answers = [None] * len(sales)
-        self._threads = [threading.Thread(target=self._sell, args=(gateway, token, i, *sale))
+        self._clients = clients or [Api(gateway, token, timeout_s=40) for _ in sales]
+        self._threads = [threading.Thread(target=self._sell, args=(i, *sale))
                          for i, sale in enumerate(sales)]
         for thread in self._threads:
             thread.start()
 
-    def _sell(self, gateway, token, i, body, key):
-        with Api(gateway, token) as api:
+    def _sell(self, i, body, key):
+        with self._clients[i] as api:
             self.answers[i] = api.sell(body, key)
 
     def join(self):
         for thread in self._threads:
-            thread.join(30)
+            thread.join(60)
         assert None not in self.answers, "a client hangs"
         return self.answers
 
@@ -114,9 +116,10 @@ def key():
 
 def sell_gathered(gateway, shop, database, sales, batches=1):
     """The answers of sales that were sent as so many batches."""
+    clients = [Api(gateway, shop.token(), timeout_s=40) for _ in sales]
     with Gate(gateway, shop, database) as gate:
         before = gateway.metrics()
-        selling = Sales(gateway, shop.token(), sales)
+        selling = Sales(gateway, shop.token(), sales, clients)
         gate.wait_queued(len(sales))
         gate.open()
         answers = selling.join()
@@ -216,7 +219,7 @@ def test_an_idle_worker_sends_at_once(gathering, shop):
 
 def test_a_hot_product_under_load(start, shop):
     """Both workers' batches want the same rows in different orders: no sale fails, none is lost."""
-    gateway = start()
+    gateway = start(http={"deadline": "20s"}, db={"write_timeout": "20s", "queue_timeout": "20s"})
     a, b, token = shop.product(stock=100000), shop.product(stock=100000), shop.token()
     orders = [json.dumps({"items": [{"productId": p, "quantity": 1} for p in order],
                           "paymentMethod": "cash"}).encode() for order in ((a, b), (b, a))]
@@ -271,7 +274,8 @@ def test_only_the_culprit_fails(gathering, issuer, own_database, state, status, 
     after = gateway.metrics()
     assert after[SPLITS] - before[SPLITS] == (0 if state == "40001" else 1)
     assert after["tillway_db_errors_total"] - before["tillway_db_errors_total"] == 1
-    assert len(gateway.events("db_query_failed")) == (1 if status == 500 else 0), "the culprit's alone"
+    eventually(lambda: len(gateway.events("db_query_failed")) == (1 if status == 500 else 0),
+               what="the culprit's alone is told")
 
 
 def test_a_lock_costs_a_batch_little(start, shop, database):
@@ -294,8 +298,8 @@ def test_a_lock_costs_a_batch_little(start, shop, database):
         eventually(lambda: len(sold) > 20)
         selling = Sales(gateway, token, stuck)
         answers = selling.join()
-    assert wrong == [] and load.errors == [] and len(sold) > 50
-    assert slowest[0] < patient(1.2), "%.3f s" % slowest[0]
+    assert wrong == [] and load.errors == [] and len(sold) > 20 + 8  # more than what waits with them
+    assert slowest[0] < min(patient(1.2), 1.9), "%.3f s" % slowest[0]
     for answer in answers:
         assert (answer.status_code, answer.json()["code"]) in (
             (503, "outcome-unknown"), (504, "deadline-exceeded"))
@@ -312,7 +316,7 @@ def test_a_lock_costs_a_batch_little(start, shop, database):
 def sell_all_again(gateway, shop, sales):
     """The answers under the same keys, once the database is back."""
     with Api(gateway, shop.token()) as api:
-        return [eventually(lambda sale=sale: (a := api.sell(*sale)).status_code == 201 and a, 15)
+        return [eventually(lambda sale=sale: (a := api.sell(*sale)).status_code == 201 and a)
                 for sale in sales]
 
 
@@ -338,7 +342,7 @@ def test_a_backend_is_killed_in_mid_batch(gathering, shop, database, postgres):
             assert answer.headers["retry-after"] == "1"
     lock.close()
     database.close()
-    eventually(gateway.is_ready, 20)
+    eventually(gateway.is_ready)
     again = sell_all_again(gateway, shop, sales)
     assert len({answer.json()["transactionId"] for answer in again}) == 10
     assert eventually(shop.sales) == 10 + 1
@@ -350,8 +354,8 @@ def test_a_batch_whose_answers_are_lost_is_told_by_its_keys(start, shop, databas
     proxy, url = Proxy.before(database.url)
     proxy.open()
     with proxy:
-        gateway = start(workers=1, http={"deadline": "3s"}, db={
-            "url": url, "write_timeout": "10s", "queue_timeout": "5s"})
+        gateway = start(workers=1, http={"deadline": "5s"}, db={
+            "url": url, "write_timeout": "60s", "queue_timeout": "5s"})
         bread, held = shop.product(stock=1000), shop.product(stock=100)
         sales = [(shop.basket(held if i == 3 else bread, 1 + i), key()) for i in range(10)]
         lock = lock_product(database, held)

@@ -29,11 +29,10 @@ def bearer(token):
 
 
 def assert_idle(gateway, workers):
-    """The same workers, none of them busy, and nothing on stderr."""
+    """The same workers, none of them busy once they have cleared away, and nothing on stderr."""
     assert gateway.workers() == workers
-    busy = {pid: cpu_percent(pid, 0.5) for pid in workers.values()}
-    assert max(busy.values()) < IDLE_PERCENT, busy
-    assert gateway.stderr() == ""
+    eventually(lambda: max(cpu_percent(pid, 0.5) for pid in workers.values()) < IDLE_PERCENT, what="all are idle")
+    assert gateway.workers() == workers and gateway.stderr() == ""
 
 
 @pytest.fixture(params=["h2c", "TLS"])
@@ -68,7 +67,7 @@ def test_continuation_after_goaway_does_not_spin(start, shop, target):
     outcome = defect_loop.attack(HOST, getattr(gateway, target[0]), "/v1/products/" + shop.product(),
                                  bearer(shop.token()), begin_shutdown=gateway.terminate, tls=target[1])
     assert outcome.survived, str(outcome)
-    assert gateway.wait(5) == 0 and not gateway.events("workers_killed")
+    assert gateway.wait() == 0 and not gateway.events("workers_killed")
 
 
 def test_unknown_frames_leave_stderr_alone(gateway, target):
@@ -97,7 +96,7 @@ def test_a_sale_that_arrives_during_the_drain_is_whole(start, shop, target, age_
                                   begin_shutdown=begin, trailers=trailers, tls=target[1])
     assert outcome.survived and outcome.numbers["status"] == 201, str(outcome)
     assert shop.sales() == 1
-    assert gateway.wait(10) == 0 and not gateway.events("workers_killed")
+    assert gateway.wait() == 0 and not gateway.events("workers_killed")
 
 
 def test_a_used_connection_may_finish_its_sale(start, shop, target):
@@ -119,7 +118,7 @@ def test_a_used_connection_may_finish_its_sale(start, shop, target):
             pytest.fail("the connection was closed under the sale: %s" % e)
         assert conn.streams[3].status == 201
     assert shop.sales() == 1
-    assert gateway.wait(10) == 0
+    assert gateway.wait() == 0
 
 
 def test_two_goaways_and_then_the_end(start, shop):
@@ -130,6 +129,6 @@ def test_two_goaways_and_then_the_end(start, shop):
         assert conn.read_until(lambda: conn.streams[1].ended)
         gateway.terminate()
         with pytest.raises(Closed):
-            conn.read_until(lambda: False, 10)
+            conn.read_until(lambda: False, 30)
         assert [g.last_stream_id for g in conn.goaways] == [2**31 - 1, 1]
-    assert gateway.wait(5) == 0
+    assert gateway.wait() == 0

@@ -18,7 +18,7 @@ from kit.clients import Api, Connection, assert_problem
 from kit.issuer import Issuer
 from kit.keyserver import (Key, KeyServer, Realm, document, endless, key_set, redirect, silence,
                            status)
-from kit.processes import BINARY, clean_environment, eventually, patient, run
+from kit.processes import BINARY, SANITIZED, clean_environment, eventually, patient, run
 
 ME = "/v1/me"
 
@@ -127,12 +127,12 @@ def test_without_keys_nobody_comes_in_and_it_heals(start, own_issuer):
     with Api(gateway, token) as api:
         answer = api.get("/v1/products")
         assert_problem(answer, 503, "keys-unavailable")
-        assert answer.headers["retry-after"] and answer.elapsed.total_seconds() < 1
+        assert answer.headers["retry-after"] and answer.elapsed.total_seconds() < patient(1)
         assert_problem(api.get("/v1/me", token=None), 401, "token-missing")
         assert api.get("/v1/me", token=forged).status_code == 401
         own_issuer.start()
-        eventually(gateway.is_ready, 20, what="/readyz is 200 by itself")
-        eventually(lambda: api.get("/v1/products?limit=1").status_code == 200, 1,
+        eventually(gateway.is_ready, what="/readyz is 200 by itself")
+        eventually(lambda: api.get("/v1/products?limit=1").status_code == 200, patient(1),
                    what="this connection's worker has the keys too")
     assert gateway.events("keys_fetch_failed")
 
@@ -182,7 +182,7 @@ def test_a_bad_key_server_never_replaces_good_keys(start, server):
     }
     realms = {name: Realm(server, name) for name in faults}
     gateway = start(auth={"issuers": [realm.yaml() for realm in realms.values()],
-                          "jwks": {"timeout": "500ms"}})
+                          "jwks": {"timeout": "1500ms"}})
     try:
         with Api(gateway) as api:
             everybody = [realm.token() for realm in realms.values()]
@@ -197,7 +197,7 @@ def test_a_bad_key_server_never_replaces_good_keys(start, server):
                 answer = api.get(ME, token=realms[name].token(username=name))  # verified anew
                 assert answer.status_code == 200, name
                 assert answer.elapsed.total_seconds() < patient(0.25)
-            assert all(fetches(gateway, "error", i) >= 1 for i in range(len(faults)))
+            eventually(lambda: all(fetches(gateway, "error", i) >= 1 for i in range(len(faults))))
             assert gateway.is_ready()
     finally:
         released.set()
@@ -266,16 +266,16 @@ def test_keys_that_are_too_old_are_withdrawn(start, server):
         assert answers() == {200}
         server.answer(realm.jwks_path, status(500))
         last_ok = time.monotonic() - gateway.metrics()['tillway_jwks_age_seconds{issuer="0"}']
-        eventually(lambda: answers() == {503}, 6)
-        assert 2.0 <= time.monotonic() - last_ok < patient(3.2)
-        assert gateway.unready_reasons() == ["keys"]
-        line, = gateway.events("keys_withdrawn")
+        eventually(lambda: answers() == {503})
+        assert 2.0 <= time.monotonic() - last_ok < 2 + patient(1.2)
+        eventually(lambda: gateway.unready_reasons() == ["keys"])
+        line, = eventually(lambda: gateway.events("keys_withdrawn"), what="it is told")
         assert line["level"] == "error" and realm.issuer in line["message"]
-        assert gateway.metrics()['tillway_key_sets_total{result="withdrawn"}'] == 2
+        eventually(lambda: gateway.metrics()['tillway_key_sets_total{result="withdrawn"}'] == 2)
         with Api(gateway, token) as api:
             assert_problem(api.get(ME), 503, "keys-unavailable")
         realm.serve()
-        eventually(lambda: answers() == {200}, 8)
+        eventually(lambda: answers() == {200})
     eventually(gateway.is_ready)
     assert len(gateway.events("keys_withdrawn")) == 1
 
@@ -295,9 +295,9 @@ def test_cache_control_is_heeded_within_bounds(start, server):
     eventually(lambda: all(server.times_asked(realm.jwks_path) >= 2 for realm in realms.values()))
     gaps = {name: server.asked[realm.jwks_path][1] - server.asked[realm.jwks_path][0]
             for name, realm in realms.items()}
-    late = patient(0.4)
-    assert all(0.98 <= gaps[name] < 1.1 + late for name in ("aged", "never")), gaps
-    assert all(1.78 <= gaps[name] < 2.0 + late for name in ("day", "plain")), gaps
+    late = 0.4 if not SANITIZED else 1.6  # and the server's thread may see the first of two late
+    assert all(0.8 <= gaps[name] < 1.1 + late for name in ("aged", "never")), gaps
+    assert all(1.55 <= gaps[name] < 2.0 + 2 * late for name in ("day", "plain")), gaps
     assert not gateway.events("keys_fetch_failed")
 
 
@@ -348,7 +348,7 @@ def test_keys_that_move_are_discovered_again(start, server):
         realm.serve_discovery("/moving/moved.json")
         realm.serve(path="/moving/moved.json")
         server.answer(realm.jwks_path, status(404))
-        eventually(lambda: codes(api, [realm.token()]) == [200], 6)
+        eventually(lambda: codes(api, [realm.token()]) == [200])
     assert server.times_asked(realm.discovery_path) == 2
 
 
@@ -385,7 +385,7 @@ def test_a_key_file_is_read_again_when_it_changes(start, server, work):
         realm.key = Key("second")
         put_keys(key_set(realm.key.public()))
         eventually(lambda: codes(api, [realm.token()]) == [200], patient(2.5))
-        eventually(lambda: answers() == {401}, 1, what="the old key has gone from every worker")
+        eventually(lambda: answers() == {401}, patient(1), what="the old key has gone from every worker")
         put_keys(key_set(Key("weak", 1024).public()))
         eventually(lambda: len(refusals(gateway)) == 1)
         assert path in refusals(gateway)[0] and "no usable key" in refusals(gateway)[0]
@@ -396,11 +396,10 @@ def test_a_key_file_is_read_again_when_it_changes(start, server, work):
         eventually(lambda: len(refusals(gateway)) == 3)
         assert "not a regular file" in refusals(gateway)[2]
         assert codes(api, [realm.token()]) == [200] and gateway.is_ready()
-        os.remove(path)
         realm.key = Key("third")
-        put(path, key_set(realm.key.public()))
+        put(path, key_set(realm.key.public()))  # over it: there is always one
         eventually(lambda: codes(api, [realm.token()]) == [200], patient(2.5))
-        assert gateway.events("file_usable")
+        eventually(lambda: gateway.events("file_usable"))
     assert len(refusals(gateway)) == 3
     assert gateway.metrics()["tillway_auth_files_refused_total"] == 3
 
@@ -430,7 +429,7 @@ def test_revoked_tokens_are_refused_without_a_restart(start, issuer, work):
         eventually(lambda: one() == {200}, patient(2.5))
         assert two() == {401} and three() == {200}
     assert len(refusals(gateway)) == 1
-    assert gateway.metrics()['tillway_deny_lists_total{result="loaded"}'] >= 3 * 2
+    eventually(lambda: gateway.metrics()['tillway_deny_lists_total{result="loaded"}'] >= 3 * 2)
 
 
 @pytest.mark.parametrize("option, content, reason", [

@@ -67,14 +67,14 @@ def test_headers_and_the_refusal(start, issuer):
 
 
 def test_retry_after_is_the_truth(start, issuer):
-    gateway = start(**limits({"rate": "1/s", "burst": 1}))
+    gateway = start(**limits({"rate": "30/m", "burst": 1}))
     with Api(gateway, issuer.token()) as api:
-        assert api.get("/v1/me").status_code == 200
         began = time.monotonic()
+        assert api.get("/v1/me").status_code == 200
         answer = api.get("/v1/me")
-        assert answer.status_code == 429 and answer.headers["retry-after"] == "1"
-        eventually(lambda: api.get("/v1/me").status_code == 200, 3)
-        assert time.monotonic() - began > 0.9
+        assert answer.status_code == 429 and answer.headers["retry-after"] == "2"
+        eventually(lambda: api.get("/v1/me").status_code == 200)
+        assert time.monotonic() - began > 1.99
 
 
 def test_legacy_headers_by_option(start, issuer):
@@ -295,7 +295,8 @@ def test_a_burst_over_all_workers_admits_the_limit(start, issuer, protocol):
     results = at_once(n, one)
     ended = time.monotonic()
     counts = sum((r[0] for r in results), collections.Counter())
-    first, last = min(r[1] for r in results if r[1]), max(r[2] for r in results)
+    # Between these two every connection asks, and together they want more than there is.
+    first, last = max(r[1] for r in results), min(r[2] for r in results)
     assert counts.keys() == {200, 429} and sum(counts.values()) > scaled(3, 2) * (burst + rate * seconds)
     assert burst + rate * (last - first) - 1 <= counts[200] <= burst + rate * (ended - began) + 1
 
@@ -311,9 +312,10 @@ def test_a_workers_death_forgives_nothing(start, issuer):
     gateway = start(workers=2, **limits({"burst": 3}))
     with Api(gateway, issuer.token()) as api:
         assert statuses(api, 4) == [200, 200, 200, 429]
-    for pid in gateway.workers().values():
+    dead = set(gateway.workers().values())
+    for pid in dead:
         os.kill(pid, signal.SIGKILL)
-    eventually(lambda: len(gateway.workers()) == 2 and gateway.is_ready())
+    eventually(lambda: len(set(gateway.workers().values()) - dead) == 2 and gateway._all_ready())
     with Api(gateway, issuer.token()) as api:
         assert statuses(api, 2) == [429, 429]
 

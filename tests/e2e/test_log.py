@@ -144,7 +144,7 @@ def test_a_share_is_kept_and_the_rest_is_counted(start, shop):
     assert kept[0] == kept[1]
     # OpenTelemetry's rule: the random end of the trace id.
     assert kept[0] == {t[3:35] for t in traces if int(t[21:35], 16) < 0.25 * 2**56}
-    assert 20 < len(kept[0]) < 80
+    assert 0 < len(kept[0]) < len(traces)
 
 
 def test_without_a_trace_the_request_id_decides(start, shop):
@@ -160,7 +160,7 @@ def test_without_a_trace_the_request_id_decides(start, shop):
                 len(gateway.accesses()) == (len(kept) + 1) * len(names) and
                 [line["requestId"] for line in gateway.accesses()],
                 what="every request is written or counted"))
-    assert kept[1] == 2 * kept[0] and 10 < len(kept[0]) < 50
+    assert kept[1] == 2 * kept[0] and 0 < len(kept[0]) < 60
 
 
 # ---- for people ------------------------------------------------------------------------------------
@@ -227,11 +227,11 @@ def test_rotation_loses_no_line(start, shop, tmp_path):
     def ask_once(connection):
         assert connection.request("GET", "/v1/me")[0] == 200
 
-    # So many connections do not all go to one worker.
-    with Load(gateway, shop.token(), 16, ask_once) as load:
+    # So many connections do not all go to one worker: twice in 2^32 times.
+    with Load(gateway, shop.token(), 32, ask_once) as load:
         for number in range(5):
             enough = load.done + scaled(200)
-            eventually(lambda n=enough: load.done > n or load.errors, 30)
+            eventually(lambda n=enough: load.done > n or load.errors)
             files.append(rotate(gateway, number))
     assert load.errors == [] and load.lost == 0
     assert gateway.metrics()["tillway_log_lines_dropped_total"] == 0
@@ -309,7 +309,9 @@ def test_a_full_disk_costs_lines_only(start, shop, tmp_path):
                     log={"file": str(tmp_path / "tillway.log")})
     connection = Connection(gateway, shop.token())
     quickly(connection, 200)
-    eventually(lambda: dropped(gateway) > 50, what="lines are dropped and counted")
+    eventually(lambda: gateway.log_text().count('"kind":"access"') + dropped(gateway) >= 200,
+               what="lines are dropped and counted, and none is on its way any more")
+    assert dropped(gateway) > 50
     full = parsed(gateway.log_path)
     assert len(full) > 20 and os.path.getsize(gateway.log_path) <= 20000
     os.truncate(gateway.log_path, 0)
@@ -363,7 +365,7 @@ def test_a_reader_that_stops(start, shop, tmp_path):
             "status") == 200 and reader_has_caught_up(gateway), what="the reader is served again")
         connection.close()
         gateway.stop()
-        assert reader.wait(10) == 0
+        assert reader.wait(30) == 0
     finally:
         reader.kill()
         reader.wait()
@@ -437,9 +439,11 @@ def test_audit_lines_are_written_whatever_else_is_not(start, shop):
         eventually(lambda: audits(gateway, status=201), what="the change is audited")
         assert not gateway.accesses()
     gateway.reload(log={"audit": False})
+    gateway.have_left(1)
     with Api(gateway, shop.token("manager")) as api:
         api.post("/v1/products", json={"name": "y", "price": 1})
     gateway.reload(log={"access": True, "sample_2xx": 1})
+    gateway.have_left(1)
     line_of(gateway, ask(gateway, shop.token())[0])
     assert len(audits(gateway)) == 1
 

@@ -166,7 +166,7 @@ def test_every_query_and_rule_has_data(work, start, shop):
     a_little_of_everything(gateway, shop, product, 0)  # so that all series are there for the first scrape
     try:
         prometheus.start()
-        eventually(lambda: has_data(prometheus, 'up{job="tillway"} == 1'), 20, what="it is scraped")
+        eventually(lambda: has_data(prometheus, 'up{job="tillway"} == 1'), what="it is scraped")
         wanted = dashboard_queries() + rule_expressions(prometheus)
         assert len(wanted) > 120
         left, rounds = wanted, 0
@@ -186,7 +186,8 @@ def test_every_query_and_rule_has_data(work, start, shop):
                 assert (rule["health"], rule.get("lastError", "")) == ("ok", ""), rule
         firing = {alert["labels"]["alertname"] for alert in prometheus.get("alerts")["alerts"] if alert["state"] == "firing"}
         assert not firing & {"TillwayDown", "TillwayNotReady", "TillwayWorkerRestarts", "TillwayReloadFailed"}
-        target = prometheus.get("targets")["activeTargets"][0]
-        assert (target["health"], target["lastError"]) == ("up", "")
+        # The last scrape, or one soon: a busy machine may answer one in more than a second.
+        eventually(lambda: [(t["health"], t["lastError"]) for t in prometheus.get("targets")["activeTargets"]]
+                   == [("up", "")], what="the target is up")
     finally:
         prometheus.stop()

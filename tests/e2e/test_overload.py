@@ -27,7 +27,7 @@ def shed(gateway, priority):
 def assert_refused_at_once(answer):
     assert_problem(answer, 503, "overloaded")
     assert answer.headers["retry-after"] == "1"
-    assert answer.elapsed.total_seconds() < patient(0.1)
+    assert answer.elapsed.total_seconds() < patient(0.4)  # and no 10 s
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_reports_and_lists_go_first_and_sales_stay(start, slow_sales, issuer):
             for thread in threads:
                 thread.start()
             eventually(lambda: gateway.metrics()[QUEUED] == 1)
-            eventually(lambda: list_once(gateway, token, 0.5) == 503, what="the queue stands")
+            eventually(lambda: list_once(gateway, token, 1) == 503, what="the queue stands")
             assert_refused_at_once(api.get("/v1/products"))
             assert api.get("/v1/products/" + bread).status_code == 200
             assert api.sell(shop.basket(bread)).status_code == 201
@@ -82,11 +82,11 @@ def test_reports_and_lists_go_first_and_sales_stay(start, slow_sales, issuer):
 
         with Load(gateway, token, 12, sell) as load:
             eventually(lambda: gateway.metrics()[LEVEL] >= 2, what="reports, then lists are refused")
-            assert_refused_at_once(api.get("/v1/products"))
+            assert_refused_at_once(eventually(lambda: (a := api.get("/v1/products")).status_code == 503 and a))
             assert api.get("/v1/me").status_code == 200
         assert wrong == [] and load.errors == [] and load.lost == 0
         assert shed(gateway, "sale") == 0 and shed(gateway, "list") >= 2
-        eventually(lambda: gateway.metrics()[LEVEL] == 0, 15, what="all are let in again")
+        eventually(lambda: gateway.metrics()[LEVEL] == 0, what="all are let in again")
         assert api.get("/v1/products").status_code == 200
     assert shop.sales() == load.done + 1
 

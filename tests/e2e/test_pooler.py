@@ -137,6 +137,6 @@ def test_a_restart_behind_a_pooler(pooled, shop, postgres, database, what):
     finally:
         Till.stop_all(tills)
     Till.judge(tills, shop, database, bread, 100000)
-    eventually(gateway.is_ready, 5)
+    eventually(gateway.is_ready)
     assert not gateway.events("db_query_failed"), "a pooler's goodbye is a lost connection"
     gateway.stop()

@@ -16,7 +16,7 @@ import pytest
 from kit.clients import LOST, Api, Connection, Load, at_once
 from kit.invariants import is_connected
 from kit.processes import (SANITIZED, cpu_percent, descriptors, eventually, free_port, group_members,
-                           is_alive, patient, resident_kib, scaled)
+                           is_alive, patient, resident_kib, scaled, unread_bytes)
 from test_sales import lock_stock
 
 pytestmark = pytest.mark.heavy
@@ -27,19 +27,17 @@ def unix_time(line):
 
 
 def connections_by_worker(gateway, token, n=16):
-    """{worker index: [Connection]}: n connections, spread by the kernel."""
-    found = {}
-    for _ in range(n):
+    """{worker index: [Connection]}: n connections, spread by the kernel, or more until both have some."""
+    by_worker = {}
+    for i in itertools.count(1):
         connection, given = Connection(gateway, token), uuid.uuid4().hex
         connection._headers["X-Request-Id"] = given
         assert connection.request("GET", "/v1/me")[0] == 200
-        found[given] = connection
-    eventually(lambda: all(gateway.accesses(requestId=given) for given in found))
-    by_worker = {}
-    for given, connection in found.items():
-        by_worker.setdefault(gateway.accesses(requestId=given)[0]["worker"], []).append(connection)
-    assert set(by_worker) == {0, 1}
-    return by_worker
+        line, = eventually(lambda: gateway.accesses(requestId=given), what="the line is written")
+        by_worker.setdefault(line["worker"], []).append(connection)
+        if i >= n and set(by_worker) == {0, 1}:
+            return by_worker
+        assert i < 200, "all to one worker"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
@@ -84,7 +82,8 @@ def test_the_successor_answers_what_waited_for_the_dead(start, issuer):
     Connection(gateway, token).request("GET", "/v1/me")
     connections = [Connection(gateway, token) for _ in range(16)]
     began = time.monotonic()
-    os.kill(gateway.workers()[1], signal.SIGKILL)
+    os.kill(victim := gateway.workers()[1], signal.SIGKILL)
+    eventually(lambda: not is_alive(victim), every_s=0.001)  # until then it may still accept
 
     def ask(i):
         status = connections[i].connect().request("GET", "/v1/me")[0]
@@ -93,7 +92,7 @@ def test_the_successor_answers_what_waited_for_the_dead(start, issuer):
     answers = at_once(16, ask)
     assert {status for status, _ in answers} <= {200, 503}
     late = max(seconds for _, seconds in answers)
-    assert late < patient(0.3), "%.0f ms" % (late * 1000)
+    assert late < patient(0.5), "%.0f ms" % (late * 1000)
     for connection in connections:
         connection.close()
 
@@ -137,13 +136,14 @@ def test_five_deaths_are_no_fork_storm(start):
         os.kill(pid, signal.SIGKILL)
         killed.add(pid)
     eventually(lambda: gateway.events("worker_backoff"), what="it backs off")
-    eventually(lambda: len(gateway.workers()) == 2, 15, what="it comes back")
+    eventually(lambda: len(gateway.workers()) == 2, what="it comes back")
     eventually(gateway.is_ready)
 
 
 def test_sigterm_lets_what_has_begun_finish(start, shop, database):
     """P5: a sale that waits for a lock is answered, although the stop has begun; exit code 0."""
-    gateway = start()
+    gateway = start(http={"deadline": "20s"}, db={"write_timeout": "20s", "queue_timeout": "20s"},
+                    shutdown={"drain_timeout": "30s"})
     bread = shop.product(stock=5)
     lock = lock_stock(database, shop)
     connection = Connection(gateway, shop.token())
@@ -174,9 +174,7 @@ def test_a_body_that_is_arriving_when_the_stop_begins_is_taken(start, shop):
         sock.sendall(("POST /v1/transactions HTTP/1.1\r\n%sContent-Type: application/json\r\n"
                       "Idempotency-Key: k\r\nContent-Length: %d\r\n\r\n" % (head, len(body))).encode())
         sock.sendall(body[:40])
-        with Api(gateway) as api:  # behind it: both workers have read what was there
-            for _ in range(4):
-                api.get("/v1/me", token=None)
+        eventually(lambda: unread_bytes(sock) == 0, what="the worker has read what is there")
         gateway.terminate()
         eventually(lambda: len(gateway.events("worker_draining")) == 2)
         sock.sendall(body[40:])
@@ -186,20 +184,20 @@ def test_a_body_that_is_arriving_when_the_stop_begins_is_taken(start, shop):
 
 def test_readyz_turns_503_before_accepting_ends(start, issuer):
     """P5: shutdown.drain_delay is the time a load balancer has to look away."""
-    gateway = start(shutdown={"drain_delay": "1s"})
+    gateway = start(shutdown={"drain_delay": "3s"})
     with Load(gateway, issuer.token(), 2, lambda c: c.request("GET", "/v1/me")) as load:
         eventually(lambda: load.done > 20)
         began = time.monotonic()
         gateway.terminate()
-        eventually(lambda: gateway.get_admin("/readyz").status_code == 503, 0.9)
+        eventually(lambda: gateway.get_admin("/readyz").status_code == 503, 2.9)
         assert gateway.get_admin("/readyz").json()["status"] == "draining"
         assert gateway.get_admin("/livez").status_code == 200
         done = load.done
-        eventually(lambda: load.done > done + 20, 0.9, what="requests are served on")
-        assert time.monotonic() - began < 1, "within the delay"
+        eventually(lambda: load.done > done + 20, 2.9, what="requests are served on")
+        assert time.monotonic() - began < 3, "within the delay"
         assert load.lost == 0
     assert gateway.wait() == 0
-    assert time.monotonic() - began > 1
+    assert time.monotonic() - began > 3
 
 
 def test_sigterm_under_load_loses_no_acknowledged_sale(start, shop):
@@ -291,7 +289,7 @@ def test_memory_and_descriptors_come_back(start, shop):
     fds, memory = descriptors(pid), resident_kib(pid)
     for _ in range(4):
         crowd(60)
-    assert descriptors(pid) == fds
+    eventually(lambda: descriptors(pid) == fds, what="descriptors are back")
     if not SANITIZED:  # whose quarantine keeps what was freed
         assert resident_kib(pid) < memory * 1.05 + 1024
 
@@ -342,9 +340,9 @@ def test_without_descriptors_accepting_pauses(start, issuer):
     crowd = [gateway.connect() for _ in range(40)]  # unused ones, which have a second of grace
     eventually(lambda: gateway.events("accept_paused"), what="accepting pauses")
     assert gateway.get_admin("/readyz").status_code == 200
-    assert cpu_percent(pid) < 20, "it spins"
+    eventually(lambda: cpu_percent(pid) < 20, what="it does not spin")
     assert gateway.metrics()["tillway_connections"] <= 8
-    eventually(lambda: idle[0].sock.recv(1) == b"", 5, what="the idle ones are closed")
+    eventually(lambda: idle[0].sock.recv(1) == b"", what="the idle ones are closed")
     newcomer = Connection(gateway, token)
     assert newcomer.request("GET", "/v1/me")[0] == 200, "who comes now gets room"
     for sock in crowd:
@@ -364,7 +362,7 @@ def test_a_master_without_descriptors_does_not_spin(start, issuer):
     assert gateway.get_admin("/livez").status_code == 200  # on a connection that is kept
     before = limit_descriptors(gateway.pid, 0)
     crowd = [socket.create_connection(("127.0.0.1", gateway.admin), 5) for _ in range(4)]
-    assert cpu_percent(gateway.pid) < 20, "it spins"
+    eventually(lambda: cpu_percent(gateway.pid) < 20, what="it does not spin")
     assert gateway.get_admin("/livez").status_code == 200, "a connection that was there"
     with Api(gateway, issuer.token()) as api:
         assert api.get("/v1/me").status_code == 200

@@ -12,7 +12,7 @@ import signal
 import pytest
 
 from kit.clients import Api, Connection, at_once
-from kit.processes import SANITIZED, children, descriptors, eventually, is_alive, resident_kib
+from kit.processes import SANITIZED, descriptors, eventually, is_alive, resident_kib
 from kit.steady import Http2, KeptConnections, NewConnections
 from test_sales import lock_stock
 
@@ -25,7 +25,7 @@ DRAIN = {"drain_timeout": "2s"}
 
 def have_left(gateway):
     """Only the generation in force has workers."""
-    eventually(lambda: len(children(gateway.pid)) == 2, 15, what="the old workers have left")
+    gateway.have_left()
 
 
 @contextlib.contextmanager
@@ -38,13 +38,13 @@ def six_loads(gateway, shop, ca):
     with contextlib.ExitStack() as stack:
         for load in loads:
             stack.enter_context(load)
-        eventually(lambda: any(load.failed for load in loads) or all(load.done > 50 for load in loads), 20)
+        eventually(lambda: any(load.failed for load in loads) or all(load.done > 50 for load in loads), 60)
         for load in loads:
             assert not load.failed, load.failed
         yield loads
         for load in loads:
             done = load.done
-            eventually(lambda: load.failed or load.done > done + 50, 20, what="the service goes on")
+            eventually(lambda: load.failed or load.done > done + 50, 60, what="the service goes on")
     for load in loads:
         load.verdict()
         assert load.connections > 2, "nobody had to connect anew"
@@ -53,7 +53,7 @@ def six_loads(gateway, shop, ca):
 def test_no_request_fails_under_load(start, shop, certificate):
     """P4: reloads and upgrades, one after the other, on six kinds of connections; then memory and
     descriptors of the master are what they were, and nobody of the old generations is left."""
-    gateway = start(shutdown=DRAIN, log={"access": False})
+    gateway = start(log={"access": False})  # with time enough for clients that have to wait for a processor
     with six_loads(gateway, shop, certificate[0]) as loads:
         gateway.reload(pos={"currency": "EUR"})
         have_left(gateway)
@@ -102,7 +102,10 @@ def test_new_workers_accept_when_their_memory_works(start, shop):
     for change in (gateway.reload, gateway.upgrade):
         heard = len(gateway.events("catalogue_heard"))
         change()
-        assert len(gateway.events("catalogue_heard")) == heard + 2
+        # By their own time: lines of workers may come later than the master's.
+        eventually(lambda: len(gateway.events("catalogue_heard")) == heard + 2)
+        done = (gateway.events("reloaded") + gateway.events("upgraded"))[-1]["time"]
+        assert all(line["time"] <= done for line in gateway.events("catalogue_heard"))
         have_left(gateway)
 
 
@@ -112,7 +115,8 @@ def test_what_has_begun_is_finished_and_what_was_counted_stays(start, shop, data
     policy = [{"name": "few", "key": "principal", "rate": "1/h", "burst": 5, "routes": ["GET /v1/me"]}]
     connections = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tillway worker%'"
     others, most = database.value(connections), 16 + 2  # each worker also listens for changes
-    gateway = start(shutdown={"drain_timeout": "6s"}, limits=policy, db={"max_connections": 16})
+    gateway = start(shutdown={"drain_timeout": "30s"}, limits=policy, http={"deadline": "20s"},
+                    db={"max_connections": 16, "write_timeout": "20s", "queue_timeout": "20s"})
     bread, token = shop.product(stock=5), shop.token()
     with Api(gateway, token) as api:
         assert [api.get("/v1/me").status_code for _ in range(3)] == [200] * 3
@@ -125,7 +129,7 @@ def test_what_has_begun_is_finished_and_what_was_counted_stays(start, shop, data
     def reload(_):
         eventually(lambda: database.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0)
         gateway.reload()
-        eventually(lambda: database.value(connections) <= others + most + 6 + 2, 5,
+        eventually(lambda: database.value(connections) <= others + most + 6 + 2, 15,
                    what="idle connections are given back")
         lock.rollback()
         lock.close()

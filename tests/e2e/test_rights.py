@@ -2,15 +2,13 @@
 """Workers that are somebody else than their master, and what they may not do (docs/operations.md).
 What each refused call does is in tests/master/test_rights.py."""
 
-import contextlib
 import os
 import pwd
-import socket
 
 import pytest
 
 from kit.clients import Api
-from kit.processes import eventually, run
+from kit.processes import eventually, free_port, run
 from test_config import BINARY, GOOD, check, written  # noqa: F401
 
 NOBODY = pwd.getpwnam("nobody")
@@ -24,11 +22,7 @@ def status_of(pid):
 
 def low_port():
     """A free port that only root may open."""
-    for port in range(700, 1024):
-        with socket.socket() as sock, contextlib.suppress(OSError):
-            sock.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
+    return free_port(700, 1024)
 
 
 @needs_root
@@ -56,6 +50,7 @@ def test_root_opens_the_door_and_nobody_serves(start, shop, certificate):
     serves()
     gateway.reload(listen=[{"address": "127.0.0.1", "port": low_port()}, gateway._config["listen"][1]])
     gateway._find_ports()
+    gateway.have_left()
     serves()
     gateway.upgrade()
     serves()

@@ -442,7 +442,7 @@ def test_a_sale_whose_client_leaves_is_whole(gateway, shop, database, protocol):
     """B2: the answer waits under its key."""
     bread, key = shop.product(stock=5), str(uuid.uuid4())
     body, lock = shop.basket(bread, 2), lock_stock(database, shop)
-    leaver = Api(gateway, shop.token(), protocol, timeout_s=0.5)
+    leaver = Api(gateway, shop.token(), protocol, timeout_s=0.8)
     gone = threading.Event()
 
     def sell():

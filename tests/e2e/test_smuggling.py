@@ -397,7 +397,7 @@ def test_a_good_answer_is_not_waited_for(gateway, token, over):
     began = time.monotonic()
     answers, ended = exchange(gateway, head(token, fields=b"Host: x\r\nConnection: close\r\n"), over)
     assert [a.status_code for a in answers] == [200] and ended
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 1.8  # and not the 2 s of a refused one
 
 
 def test_refused_connections_do_not_stay(gateway):
@@ -507,7 +507,7 @@ def test_every_refusal_is_counted_and_logged(gateway, reason):
     before = gateway.metrics()[name]
     answers, _ = exchange(gateway, REASONS[reason])
     assert len(answers) == 1
-    assert gateway.metrics()[name] == before + 1
+    eventually(lambda: gateway.metrics()[name] == before + 1, what="it is counted")
     wanted = {"requestId": answers[0].json()["requestId"], "status": answers[0].status_code}
     line, = eventually(lambda: gateway.accesses(**wanted), what="the line is written")
     assert line["code"] == answers[0].json()["code"]

@@ -24,8 +24,8 @@ LISTS = 'tillway_db_statement_duration_seconds_count{statement="product_list"}'
 def held(start, own_database, issuer):
     """(a gateway with one worker, a shop, a function that locks the products until it is closed)."""
     gateway = start(workers=1, http={"deadline": "10s"},
-                    db={"url": own_database.url, "slow_log": "100ms", "queue_timeout": "10s",
-                        "fast_timeout": "400ms", "max_connections": 4}, cache={"size": 0})
+                    db={"url": own_database.url, "slow_log": "250ms", "queue_timeout": "10s",
+                        "fast_timeout": "1s", "max_connections": 4}, cache={"size": 0})
 
     def lock():
         connection = own_database.connect(autocommit=False)
@@ -54,14 +54,14 @@ def test_a_slow_statement_leads_to_its_request_and_back(held, own_database):
         thread.start()
         pid = eventually(lambda: waiting(own_database, "product_list"), what="it waits for the lock")[0][0]
         line = eventually(lambda: gateway.events("db_statement_running"))[0]["message"]
-        assert re.fullmatch(r"product_list: no answer yet, queue 0 ms, server 1\d\d ms, pid %d,"
+        assert re.fullmatch(r"product_list: no answer yet, queue \d+ ms, server \d{3,} ms, pid %d,"
                             r" request who-asks" % pid, line), line
         assert not gateway.events("db_statement_slow")
         connection.close()
-        thread.join(10)
+        thread.join(30)
         assert answers[0].status_code == 200
-        line = gateway.events("db_statement_slow")[0]["message"]
-        assert re.fullmatch(r"product_list: 1 rows, queue 0 ms, server \d{3,} ms, pid %d,"
+        line = eventually(lambda: gateway.events("db_statement_slow"))[0]["message"]
+        assert re.fullmatch(r"product_list: 1 rows, queue \d+ ms, server \d{3,} ms, pid %d,"
                             r" request who-asks" % pid, line), line
 
         connection = lock()
@@ -72,7 +72,7 @@ def test_a_slow_statement_leads_to_its_request_and_back(held, own_database):
     assert after['tillway_db_statement_duration_seconds_bucket{statement="product_list",le="0.1"}'] == 0
     assert after['tillway_db_statement_rows_total{statement="product_get"}'] == 1
     assert after['tillway_db_statement_errors_total{statement="product_get",sqlstate="57014"}'] == 1
-    assert len(gateway.events("db_statement_running")) == len(gateway.events("db_statement_slow")) == 2
+    eventually(lambda: len(gateway.events("db_statement_running")) == len(gateway.events("db_statement_slow")) == 2)
     assert after['tillway_db_queue_wait_seconds_count{lane="slow"}'] >= 1
 
 
@@ -122,7 +122,7 @@ def test_a_queued_read_whose_client_has_left_is_never_sent(held, own_database):
         # Only of what has waited for 10 ms is it asked whether its client has left.
         eventually(lambda: time.monotonic() > queued_at + 0.02)
         connection.close()
-        thread.join(20)
+        thread.join(60)
         assert answers[0].status_code == 200
         eventually(lambda: gateway.metrics()["tillway_requests_in_flight"] == 0)
         assert api.get("/v1/me").status_code == 200

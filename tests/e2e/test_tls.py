@@ -18,7 +18,7 @@ from cryptography import x509
 
 from kit.certificates import Authority
 from kit.clients import Api
-from kit.processes import BINARY, eventually, patient, run, scaled
+from kit.processes import BINARY, SANITIZED, eventually, run
 from kit.tls import (AT, HANDSHAKES, ME, VERSIONS, ask, connect, named, openssl,  # noqa: F401
                      pair, pki, serve, trusting)
 
@@ -42,7 +42,7 @@ def test_a_ticket_is_good_with_every_worker(serve, pki, version):
         seen.update(line["worker"] for line in gateway.accesses() if line["requestId"] in asked)
         return len(seen) == 4
 
-    eventually(all_have_resumed, 20)
+    eventually(all_have_resumed)
     short = version[-3:].replace("_", ".")
     metrics = gateway.metrics()
     assert metrics[HANDSHAKES % (short, "true")] == len(asked)
@@ -58,7 +58,7 @@ def test_a_ticket_outlives_its_worker(serve, pki, version):
     for pid in before.values():
         os.kill(pid, signal.SIGKILL)
     eventually(lambda: len(gateway.workers()) == 2 and gateway._all_ready() and
-               not set(gateway.workers().values()) & set(before.values()), 20)
+               not set(gateway.workers().values()) & set(before.values()))
     for _ in range(8):
         assert ask(gateway.https, tls, session=first.session).reused
     assert gateway.metrics()["tillway_tls_tickets_unknown_total"] == 0
@@ -76,7 +76,7 @@ def session_of(gateway, path, version, resume=None):
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_ticket_keys_turn(serve, tmp_path, version):
     """After one turn a ticket is good, after three it is not; its key is still in nobody's hands."""
-    gateway = serve(tls={"ticket_rotation": "%ds" % patient(2)})
+    gateway = serve(tls={"ticket_rotation": "%ds" % (8 if SANITIZED else 3)})
     old, new = str(tmp_path / "old"), str(tmp_path / "new")
 
     def turned(name):
@@ -234,7 +234,7 @@ def load(gateway, pki):
         stop.set()
         for thread in threads:
             thread.join()
-    assert not errors and sum(counts) > scaled(100), (errors, counts)
+    assert not errors and min(counts) > 3, (errors, counts)
 
 
 def test_certificates_change_without_a_gap(serve, pki, places):
@@ -383,7 +383,7 @@ def stapled(gateway, version, name="one.test"):
 
 def test_an_ocsp_response_is_stapled(serve, pki, tmp_path):
     """The certificate's own, while it is valid, in both versions; a later file takes over."""
-    path = pki.ca.ocsp(str(tmp_path / "one.ocsp"), pki.one, ttl_s=patient(5))
+    path = pki.ca.ocsp(str(tmp_path / "one.ocsp"), pki.one, ttl_s=20 if SANITIZED else 8)
     gateway = serve(pair(pki.one, ocspFile=path, ) | {"certificates": [pair(pki.two)]})
     for version in ("-tls1_2", "-tls1_3"):
         assert stapled(gateway, version)

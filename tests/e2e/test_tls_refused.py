@@ -66,37 +66,38 @@ def test_a_certificate_on_p384_works(serve, pki):
         ask(gateway.https, trusting(pki, version))
 
 
-def interactive(port, version, *lines):
-    """s_client's words when it is given the lines and the server ends the connection."""
-    with subprocess.Popen(["openssl", "s_client", "-connect", "127.0.0.1:%d" % port, version],
-                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          text=True, errors="replace") as client:
+def interactive(path, port, version, *turns):
+    """s_client's words, by way of a file, when it is given lines and the server ends the connection. turns:
+    (a word of s_client's to wait for, the line), as a command is one read of s_client's."""
+    with open(path, "wb") as out, subprocess.Popen(
+            ["openssl", "s_client", "-connect", "127.0.0.1:%d" % port, version], stdin=subprocess.PIPE,
+            stdout=out, stderr=subprocess.STDOUT) as client:
         try:
-            for line in lines:
-                client.stdin.write(line)
+            for word, line in turns:
+                eventually(lambda w=word: w in path.read_text(errors="replace"), what="%s is said" % word)
+                client.stdin.write(line.encode())
                 client.stdin.flush()
-                time.sleep(0.3)  # a command is one read of s_client's
-            client.wait(15)
+            client.wait(30)
         finally:
             client.kill()
-        return client.stdout.read()
+    return path.read_text(errors="replace")
 
 
-def test_renegotiation_is_refused(plain, pki):
+def test_renegotiation_is_refused(plain, pki, tmp_path):
     """In TLS 1.2, where there is one: it ends the connection, and there was one handshake."""
     done = [HANDSHAKES % ("1.2", resumed) for resumed in ("true", "false")]
     before, workers = sum(plain.metrics()[name] for name in done), plain.workers()
-    text = interactive(plain.https, "-tls1_2", "R\n")
+    text = interactive(tmp_path / "said", plain.https, "-tls1_2", ("Verify return code", "R\n"))
     assert "Secure Renegotiation IS supported" in text and "Compression: NONE" in text
     assert "RENEGOTIATING" in text and "error:" in text.partition("RENEGOTIATING")[2], text[-2000:]
     assert sum(plain.metrics()[name] for name in done) == before + 1 and plain.workers() == workers
     ask(plain.https, trusting(pki))
 
 
-def test_keys_are_updated_on_demand(plain):
+def test_keys_are_updated_on_demand(plain, tmp_path):
     """RFC 8446 4.6.3: what TLS 1.3 has instead."""
-    text = interactive(plain.https, "-tls1_3", "K\n", "GET /v1/me HTTP/1.1\r\nHost: x\r\n"
-                       "Connection: close\r\n\r\n")
+    text = interactive(tmp_path / "said", plain.https, "-tls1_3", ("Verify return code", "K\n"), (
+        "KEYUPDATE", "GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
     assert "KEYUPDATE" in text and "HTTP/1.1 401" in text, text[-2000:]
 
 
@@ -158,8 +159,8 @@ def is_closed(sock):
 def test_a_stalled_handshake_is_closed(serve, pki):
     """Silent, after half a hello, trickling, and between hello and end: one deadline from the accepting."""
     gateway = serve(tls={"handshake_timeout": "1s"})
-    socks = [socket.create_connection(("127.0.0.1", gateway.https)) for _ in range(4)]
     began = time.monotonic()
+    socks = [socket.create_connection(("127.0.0.1", gateway.https)) for _ in range(4)]
     socks[1].sendall(HELLO)
     ours, theirs = ssl.MemoryBIO(), ssl.MemoryBIO()
     with contextlib.suppress(ssl.SSLWantReadError):
@@ -193,7 +194,8 @@ def test_stalled_handshakes_make_way(serve, pki):
             ask(gateway.https, trusting(pki))
     metrics = eventually(lambda: (m := gateway.metrics())[FAILURES % "evicted"] >= 44 and m)
     assert metrics["tillway_tls_handshakes_pending"] <= 16
-    assert is_closed(stalled[0]) and not is_closed(stalled[-1])
+    eventually(lambda: is_closed(stalled[0]), what="the oldest is closed")
+    assert not is_closed(stalled[-1])
     for sock in stalled:
         sock.close()
     eventually(lambda: gateway.metrics()["tillway_connections"] == 0)

@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -14,7 +15,7 @@ import urllib.request
 HARNESS = os.environ.get("TILLWAY_MASTER_HARNESS")
 
 
-def eventually(probe, within_s=5.0, every_s=0.02):
+def eventually(probe, within_s=20.0, every_s=0.02):
     """The first true value of probe(), or its last false one after the time is over."""
     end = time.monotonic() + within_s
     while True:
@@ -22,6 +23,18 @@ def eventually(probe, within_s=5.0, every_s=0.02):
         if value or time.monotonic() > end:
             return value
         time.sleep(every_s)
+
+
+def free_port():
+    """Below the kernel's own range, where it would give a port that was let go to anybody who connects."""
+    for port in random.sample(range(18000, 20000), 200):
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise AssertionError("no free port")
 
 
 class Gateway:
@@ -107,7 +120,7 @@ class Gateway:
         """Status, headers and text of an admin page."""
         request = urllib.request.Request(self.admin + path, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status, answer.headers, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.headers, error.read().decode()

@@ -81,7 +81,7 @@ def test_states_of_workers(start, mode):  # noqa: F811
     assert ask(g, "/status.json")[2]["change"] == "reload"
     pid, = [w["pid"] for w in list_workers(g) if w["state"] == "serving"]
     os.kill(pid, signal.SIGSTOP)
-    assert eventually(lambda: states() == ["stuck", "waiting"], 10)
+    assert eventually(lambda: states() == ["stuck", "waiting"])
     os.kill(pid, signal.SIGKILL)
 
 
@@ -128,7 +128,7 @@ def test_a_bad_file_is_422_and_names_every_place(start):
 
 @pytest.mark.parametrize("fault", ["die", "unready"])
 def test_workers_that_do_not_come_up_are_409(start, mode, fault):  # noqa: F811
-    g = start(workers=1, env={"TILLWAY_HARNESS_MODE": str(mode)}, extra="reload: {timeout: 1s}")
+    g = start(workers=1, env={"TILLWAY_HARNESS_MODE": str(mode)}, extra="reload: {timeout: 2s}")
     old = workers_of(g)
     mode.write_text(fault)
     status, _, body = post_reload(g)
@@ -146,12 +146,12 @@ def test_who_asks_during_a_reload_waits_for_the_next(start, mode):  # noqa: F811
     assert eventually(lambda: len(workers_of(g)) == 2)
     mode.write_text("")
     status, _, body = post_reload(g)  # the first one fails meanwhile
-    first.join(10)
+    first.join(30)
     assert answers[0][0] == 409 and (status, body["status"]) == (200, "reloaded")
 
 
 def test_a_client_that_does_not_wait_harms_nothing(start, mode):  # noqa: F811
-    g = start(workers=1, env={"TILLWAY_HARNESS_MODE": str(mode)}, extra="reload: {timeout: 1s}")
+    g = start(workers=1, env={"TILLWAY_HARNESS_MODE": str(mode)}, extra="reload: {timeout: 2s}")
     mode.write_text("unready")
     connections = []
     for _ in range(8):
@@ -175,7 +175,7 @@ def test_a_stop_answers_those_who_wait(start, mode):  # noqa: F811
     waiting.start()
     assert eventually(lambda: len(workers_of(g)) == 2)
     g.process.terminate()
-    waiting.join(10)
+    waiting.join(30)
     assert answers[0][0] == 409 and answers[0][2]["code"] == "change-in-progress"
     assert post_reload(g)[0] == 409
     assert g.wait() == (0, "")
@@ -216,16 +216,16 @@ def sums(status):
 def test_the_status_has_history_and_goes_on_from_a_sample(start):
     g = start(workers=2)
     g.command("metrics")  # one request of 1.5 ms on row 1, 7 accepted connections
-    status = eventually(lambda: (s := ask(g, "/status.json")[2])["samples"] and s, 5)
+    status = eventually(lambda: (s := ask(g, "/status.json")[2])["samples"] and s)
     assert status["routes"][:2] == ["unmatched", "GET /v1/things/{thingId}"]
     assert status["bucketsUs"][0] == 250 and len(status["workers"]) == 2
     assert sums(status)["tillway_connections_accepted_total"] == 7
     requests = [row for sample in status["samples"] for row in sample["r"]]
     assert requests == [[1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]]
     newest = status["samples"][-1]
-    assert 1500 <= newest["ms"] <= 4000 and len(newest["q"]) == 3
-    more = eventually(lambda: (s := ask(g, "/status.json?after=%d" % newest["n"])[2])["samples"] and s, 5)
-    assert [s["n"] for s in more["samples"]] == [newest["n"] + 1]
+    assert 1500 <= newest["ms"] <= 8000 and len(newest["q"]) == 3
+    more = eventually(lambda: (s := ask(g, "/status.json?after=%d" % newest["n"])[2])["samples"] and s)
+    assert more["samples"][0]["n"] == newest["n"] + 1
     assert "metrics" not in more and more["startedAt"] == status["startedAt"]
     assert more["samples"][0]["r"] == [] and "tillway_connections_accepted_total" not in \
         sums({**more, "metrics": status["metrics"]})

@@ -83,14 +83,14 @@ def test_a_bad_file_changes_nothing_and_is_one_line(start):
     samples = g.metrics()
     assert samples['tillway_config_reloads_total{result="failed"}'] == 1
     assert samples['tillway_config_reloads_total{result="done"}'] == 0
-    assert abs(samples["tillway_config_loaded_timestamp_seconds"] - samples["process_start_time_seconds"]) < 2
+    assert abs(samples["tillway_config_loaded_timestamp_seconds"] - samples["process_start_time_seconds"]) < 10
 
 
 def test_what_needs_a_restart_is_named_and_keeps_its_value(start):
     g = start(workers=1)
     reload(g, re.sub(r"admin: \{address: 127.0.0.1, port: \d+\}",
                      "admin: {address: 127.0.0.1, port: 1}\nrate_limits: {entries: 4096}", text_of(g)))
-    line, = g.events("restart_needed")
+    line, = eventually(lambda: g.events("restart_needed"))
     assert "admin.port" in line["message"] and "rate_limits.entries" in line["message"]
     assert "workers" not in line["message"]
     shown = g.get("/config")[2]
@@ -100,7 +100,7 @@ def test_what_needs_a_restart_is_named_and_keeps_its_value(start):
 @pytest.mark.parametrize("fault", ["die", "unready"])
 def test_workers_that_do_not_come_up_are_given_up(start, mode, fault):
     """P4: they are killed, whoever serves stays, and the next reload is as good as any."""
-    g = start(workers=2, env={"TILLWAY_HARNESS_MODE": str(mode)}, extra="reload: {timeout: 1s}")
+    g = start(workers=2, env={"TILLWAY_HARNESS_MODE": str(mode)}, extra="reload: {timeout: 2s}")
     old = workers_of(g)
     mode.write_text(fault)
     reload(g)
@@ -175,7 +175,7 @@ def test_an_upgrade_is_another_process_on_the_same_sockets(start):
     g = start(workers=2)
     old, old_master = workers_of(g), g.pid
     g.process.send_signal(signal.SIGUSR2)
-    assert g.process.wait(15) == 0
+    assert g.process.wait(40) == 0
     adopt(g)
     assert g.pid != old_master and len(workers_of(g)) == 2 and not old & workers_of(g)
     assert who(g) in workers_of(g)
@@ -188,7 +188,7 @@ def test_an_upgrade_is_another_process_on_the_same_sockets(start):
 @pytest.mark.parametrize("fault", ["die", "unready", "file"])
 def test_a_binary_that_does_not_come_up_changes_nothing(start, mode, fault):
     """P4: the old one goes on as if nothing had happened, but for one line."""
-    g = start(workers=2, env={"TILLWAY_HARNESS_MODE": str(mode)}, extra="reload: {timeout: 1s}")
+    g = start(workers=2, env={"TILLWAY_HARNESS_MODE": str(mode)}, extra="reload: {timeout: 2s}")
     old, text = workers_of(g), text_of(g)
     if fault == "file":
         with open(g.config_path, "a") as f:
@@ -213,7 +213,7 @@ def test_the_service_manager_is_told(start, tmp_path):
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
-        sock.settimeout(10)
+        sock.settimeout(30)
 
         def hear(wanted):
             while True:
@@ -230,7 +230,7 @@ def test_the_service_manager_is_told(start, tmp_path):
         eventually(lambda: len(workers_of(g)) == 1)
         g.process.send_signal(signal.SIGUSR2)
         main_pid = int(hear("MAINPID")["MAINPID"])
-        assert g.process.wait(15) == 0
+        assert g.process.wait(40) == 0
         adopt(g)
         assert main_pid == g.pid
         os.kill(g.pid, signal.SIGTERM)

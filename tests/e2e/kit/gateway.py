@@ -15,7 +15,7 @@ from kit.processes import (BINARY, Adopted, adopt_orphans, clean_environment, ch
                            group_members, is_alive, spawn)
 
 SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|UndefinedBehavior|runtime error:")
-STOP_TIMEOUT_S = 20
+STOP_TIMEOUT_S = 40
 
 
 def deep_merge(base, more):
@@ -73,14 +73,19 @@ class Gateway:
         os.chmod(self.config_path + ".new", 0o600)
         os.rename(self.config_path + ".new", self.config_path)
 
-    def reload(self, wait_s=30, **changes):
+    def reload(self, wait_s=60, **changes):
         """Changes the configuration and waits until all workers serve by it."""
         before = len(self.events("reloaded"))
         self.configure(**changes)
         self.process.send_signal(signal.SIGHUP)
         eventually(lambda: len(self.events("reloaded")) > before, wait_s, what="it is reloaded")
 
-    def upgrade(self, wait_s=30):
+    def have_left(self, workers=2):
+        """Waits until only the generation in force has workers: an older one may still accept what comes
+        right after a reload."""
+        eventually(lambda: len(children(self.pid)) == workers, what="the old workers have left")
+
+    def upgrade(self, wait_s=60):
         """SIGUSR2: waits until another master has taken over and this one has left."""
         adopt_orphans()
         before = len(self.events("upgraded"))
@@ -107,13 +112,13 @@ class Gateway:
         self._admin_client = httpx.Client(base_url="http://127.0.0.1:%d" % self.admin,
                                           trust_env=False, timeout=10)
         if until == "ready":
-            eventually(lambda: self._answers() and self.is_ready() and self._all_ready(), 20,
+            eventually(lambda: self._answers() and self.is_ready() and self._all_ready(),
                        what="/readyz is 200, and every worker is ready")
         return self
 
     def _find_ports(self):
         eventually(lambda: self.events("listening") or self.process.poll() is not None,
-                   20, what="the gateway listens")
+                   what="the gateway listens")
         assert self.process.poll() is None, "the gateway has gone: " + self.stderr()
         urls = self.events("listening")[-1]["message"].split()
         ports = [(url.partition(":")[0], int(url.rsplit(":", 1)[1])) for url in urls if url != "admin"]
@@ -136,7 +141,7 @@ class Gateway:
                 self.terminate()
             code = self.wait()
             assert code == 0, "exit code %d: %s" % (code, self.stderr())
-            eventually(lambda: not group_members(self.group), 10, what="no process is left")
+            eventually(lambda: not group_members(self.group), what="no process is left")
             self.judge()
         except subprocess.TimeoutExpired:
             raise AssertionError("the gateway does not stop on SIGTERM") from None

@@ -54,19 +54,19 @@ class PostgresPair:
     def caught_up(self):
         at = self.ask(self.primary, "SELECT pg_current_wal_lsn()")[0][0]
         eventually(lambda: self.ask(self.standby, "SELECT coalesce(pg_last_wal_replay_lsn(), '0/0')"
-                                    " >= %s::pg_lsn", at)[0][0], 20, 0.05, "the standby has all of it")
+                                    " >= %s::pg_lsn", at)[0][0], 60, 0.05, "the standby has all of it")
 
     def synchronous(self, on):
         """Whether a commit waits until the standby has it: then a failover loses none."""
         self.ask(self.primary, "ALTER SYSTEM SET synchronous_standby_names = '%s'" % ("*" if on else ""))
         self.ask(self.primary, "SELECT pg_reload_conf()")
         eventually(lambda: self.ask(self.primary, "SELECT count(*) > 0 FROM pg_stat_replication WHERE"
-                                    " sync_state = %s", "sync" if on else "async")[0][0], 10)
+                                    " sync_state = %s", "sync" if on else "async")[0][0])
 
     def pause_replay(self):
         self.ask(self.standby, "SELECT pg_wal_replay_pause()")
         eventually(lambda: self.ask(self.standby, "SELECT pg_get_wal_replay_pause_state()"
-                                    )[0][0] == "paused", 10, what="replay is paused")
+                                    )[0][0] == "paused", what="replay is paused")
 
     def resume_replay(self):
         self.ask(self.standby, "SELECT pg_wal_replay_resume()")

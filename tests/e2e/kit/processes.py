@@ -34,11 +34,12 @@ def scaled(n, least=1):
 
 
 def patient(seconds):
-    """A limit of time that is part of a promise, with what the sanitizers cost on top."""
-    return seconds * 4 if SANITIZED else seconds
+    """A limit of time that is part of a promise, with what it costs on top that other suites run on the same
+    processors, and that the sanitizers do."""
+    return seconds * (4 if SANITIZED else 2)
 
 
-def eventually(probe, within_s=10.0, every_s=0.02, what=None):
+def eventually(probe, within_s=30.0, every_s=0.02, what=None):
     """The first true value of probe(); fails when the time is over. Waiting is done so only."""
     end = time.monotonic() + within_s
     while True:
@@ -133,14 +134,17 @@ def children(pid):
     return {p for p in pids if (fields := _stat(p)) and int(fields[1]) == pid and fields[0] != "Z"}
 
 
+def cpu_seconds(pid):
+    """CPU used so far."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
 def cpu_percent(pid, over_s=1.0):
     """CPU used over the next over_s seconds, in per cent of one CPU."""
-    def seconds():
-        fields = _stat(pid)
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
-    before, at = seconds(), time.monotonic()
+    before, at = cpu_seconds(pid), time.monotonic()
     time.sleep(over_s)  # the measurement itself, nothing is awaited
-    return 100 * (seconds() - before) / (time.monotonic() - at)
+    return 100 * (cpu_seconds(pid) - before) / (time.monotonic() - at)
 
 
 def descriptors(pid):
@@ -152,13 +156,31 @@ def resident_kib(pid):
         return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
 
 
-def free_port():
-    """A port below the kernel's own range on which nothing listens now."""
-    for port in random.sample(range(20000, 32000), 200):
+_given_ports = set()
+
+
+def free_port(lowest=20000, highest=32000):
+    """A port, below the kernel's own range, on which nothing listens now. Each is given once, and the suites
+    that run side by side, with sanitizers and without, have every other one: until it is bound it is nobody
+    else's."""
+    mine = set(range(lowest + SANITIZED, highest, 2)) - _given_ports
+    for port in random.sample(sorted(mine), min(len(mine), 200)):
         with socket.socket() as sock:
             try:
                 sock.bind(("127.0.0.1", port))
-                return port
             except OSError:
-                pass
+                continue
+        _given_ports.add(port)
+        return port
     raise AssertionError("no free port")
+
+
+def unread_bytes(sock):
+    """How much of what was sent on this connection of 127.0.0.1 waits for the other side to read it."""
+    ours, theirs = (":%04X" % address[1] for address in (sock.getsockname(), sock.getpeername()))
+    with open("/proc/net/tcp", encoding="ascii") as f:
+        for line in f:
+            fields = line.split()
+            if fields[1].endswith(theirs) and fields[2].endswith(ours):
+                return int(fields[4].partition(":")[2], 16)
+    raise AssertionError("the connection is not there")

@@ -23,7 +23,7 @@ class _Client:
     """One command at a time, over a connection of its own."""
 
     def __init__(self, port, password=None):
-        self._sock = socket.create_connection(("127.0.0.1", port), 5)
+        self._sock = socket.create_connection(("127.0.0.1", port), 15)
         self._file = self._sock.makefile("rb")
         if password:
             self.command("AUTH", password)
@@ -80,7 +80,7 @@ class Redis:
 
     def start(self):
         self.spawn()
-        eventually(self.answers, 10, what="Redis answers")
+        eventually(self.answers, what="Redis answers")
         return self
 
     def spawn(self):
@@ -138,7 +138,7 @@ class Sentinels:
                       ("SET", "shop", "failover-timeout", 2000)):
             self.sentinel.command("SENTINEL", *words)
         eventually(lambda: "slave0:" in self.master.command("INFO", "replication") and
-                   len(self.sentinel.command("SENTINEL", "replicas", "shop")) == 1, 20,
+                   len(self.sentinel.command("SENTINEL", "replicas", "shop")) == 1,
                    what="the sentinel knows the replica")
 
 
@@ -147,7 +147,7 @@ class Cluster:
 
     def __init__(self, start):
         buses = [free_port() for _ in range(3)]  # else 10000 above the other port, whoever has that
-        self.nodes = [start("--cluster-enabled", "yes", "--cluster-node-timeout", 2000,
+        self.nodes = [start("--cluster-enabled", "yes", "--cluster-node-timeout", 15000,
                             "--cluster-port", bus) for bus in buses]
         for i, node in enumerate(self.nodes):
             node.command("CLUSTER", "ADDSLOTSRANGE", 5462 * i, min(5462 * (i + 1), 16384) - 1)
@@ -155,7 +155,7 @@ class Cluster:
         for node in self.nodes[1:]:
             node.command("CLUSTER", "MEET", "127.0.0.1", self.nodes[0].port, buses[0])
         eventually(lambda: all("cluster_state:ok" in n.command("CLUSTER", "INFO") and
-                               len(n.command("CLUSTER", "SLOTS")) == 3 for n in self.nodes), 20,
+                               len(n.command("CLUSTER", "SLOTS")) == 3 for n in self.nodes),
                    what="the cluster is whole")
 
     def keys(self):
@@ -168,7 +168,7 @@ class Cluster:
         source.command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[1])
         yield "under way"
         for key in source.command("CLUSTER", "GETKEYSINSLOT", slot, 100):
-            source.command("MIGRATE", "127.0.0.1", target.port, key, 0, 1000)
+            source.command("MIGRATE", "127.0.0.1", target.port, key, 0, 10000)
         for node in (target, source):
             node.command("CLUSTER", "SETSLOT", slot, "NODE", ids[1])
         yield "done"

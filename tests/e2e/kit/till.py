@@ -61,7 +61,7 @@ class Till(threading.Thread):
         return sum(len(till.acknowledged) for till in tills)
 
     @staticmethod
-    def wait_for_more(tills, n, within_s=20):
+    def wait_for_more(tills, n, within_s=60):
         before = Till.sold(tills)
         eventually(lambda: Till.sold(tills) > before + n, within_s,
                    what="%d more sales are acknowledged" % n)
@@ -71,7 +71,7 @@ class Till(threading.Thread):
         for thread in threads:
             thread.stopping.set()
         for thread in threads:
-            thread.join(30)
+            thread.join(60)
         assert not any(thread.is_alive() for thread in threads), "a client hangs"
 
     @staticmethod
