@@ -220,10 +220,25 @@ static void put_sales(const struct tw_metrics_view *view, struct tw_text *out)
     free(sums);
 }
 
+static void put_low_stock(const struct tw_metrics_view *view, struct tw_text *out)
+{
+    const char *store;
+    uint64_t n_low;
+    tw_put_family(out, TW_FAMILY_LOW_STOCK);
+    for (unsigned i = 0; i <= TW_SALES_STORES; i++) {
+        char labels[LABELS_MAX_BYTES] = "";
+        if (!tw_sales_low_stock(tw_shared_sales(view->shared), i, &store, &n_low))
+            continue;
+        tw_label_add(labels, sizeof(labels), "store", store);
+        tw_put_u64(out, TW_FAMILY_LOW_STOCK, labels, n_low);
+    }
+}
+
 void tw_metrics_text(const struct tw_metrics_view *view, struct tw_text *out)
 {
     tw_metrics_master(view, out);
     put_sales(view, out);
+    put_low_stock(view, out);
     put_scalars(view, out);
     put_limits(view, out);
     put_problems(view, out);

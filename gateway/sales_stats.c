@@ -29,6 +29,7 @@ struct tw_sales_stats {
     struct name currencies[TW_SALES_CURRENCIES];
     struct name stores[TW_SALES_STORES];
     struct name methods[TW_SALES_METHODS];
+    _Atomic uint64_t low_stock[TW_SALES_STORES + 1]; // and one more; 0: not counted yet
     table rows[] __attribute__((aligned(64)));
 };
 
@@ -171,4 +172,27 @@ struct tw_sales_sum *tw_sales_sums(struct tw_sales_stats *stats, unsigned n_rows
             }
     *n = list.n;
     return list.sums;
+}
+
+// ---- stock --------------------------------------------------------------------------------------
+
+unsigned tw_sales_store(struct tw_sales_stats *stats, struct tw_str store)
+{
+    return index_of(stats, stats->stores, TW_SALES_STORES, store);
+}
+
+void tw_sales_low_stock_set(struct tw_sales_stats *stats, const uint64_t n_low[])
+{
+    for (size_t i = 0; i <= TW_SALES_STORES; i++)
+        atomic_store_explicit(&stats->low_stock[i], n_low[i] + 1, memory_order_relaxed);
+}
+
+bool tw_sales_low_stock(struct tw_sales_stats *stats, unsigned store_index, const char **store,
+                        uint64_t *n_low)
+{
+    uint64_t counted = load(&stats->low_stock[store_index]);
+    *store = name_at(stats->stores, TW_SALES_STORES, store_index);
+    *n_low = counted - 1;
+    bool is_nobody = store_index == TW_SALES_STORES && counted == 1; // no store is "other"
+    return counted > 0 && *store && !is_nobody;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sales_stats: what the shops have sold and given back since the start, by store, currency and
-// payment method.
+// payment method; and how many of their products are low.
 //
 // Stores and methods are named by data, so there is room for a fixed number of names: first come,
 // first served, for the life of the master; what comes later is counted under "other". The names
@@ -49,5 +49,16 @@ void tw_sales_add(struct tw_sales_stats *stats, unsigned row, const struct tw_sa
 // NULL with *n == 0 when there are none, or memory is refused.
 TW_MUST_USE struct tw_sales_sum *tw_sales_sums(struct tw_sales_stats *stats, unsigned n_rows,
                                                size_t *n);
+
+// The store's index, up to TW_SALES_STORES, which stands for "other"; claims one if need be.
+unsigned tw_sales_store(struct tw_sales_stats *stats, struct tw_str store);
+
+// What stock_watch.h has counted, for each index. Replaces what was said before.
+void tw_sales_low_stock_set(struct tw_sales_stats *stats, const uint64_t n_low[]);
+
+// False: there is no such store, or nothing was counted yet. `store` lives as long as the
+// statistics.
+bool tw_sales_low_stock(struct tw_sales_stats *stats, unsigned store_index, const char **store,
+                        uint64_t *n_low);
 
 #endif

@@ -51,6 +51,7 @@ static void publish(struct tw_worker *worker)
                      (tw_cached_reads_are_warm(worker->cached) ? TW_READY_CACHE : 0);
     atomic_store_explicit(&worker->page->ready, ready, memory_order_relaxed);
     tw_cached_reads_tick(worker->cached);
+    tw_stock_watch_tick(&worker->stock_watch);
     tw_metric_add(worker->page, TW_METRIC_LOG_LINES_DROPPED, (int64_t)tw_log_take_dropped());
 }
 
@@ -118,6 +119,7 @@ static void begin_drain(struct tw_worker *worker, uint64_t within_ms, uint64_t l
         return;
     tw_log(TW_LEVEL_INFO, "worker_draining", "%s", why);
     worker->draining = true;
+    tw_stock_watch_stop(&worker->stock_watch);
     worker->drain_until_us = tw_now_us() + within_ms * 1000;
     worker->close_idle_us = tw_now_us() + linger_ms * 1000;
     tw_accept_stop(worker);
@@ -231,6 +233,11 @@ static bool db_init(struct tw_worker *worker)
     const struct tw_heritage *heritage = worker->heritage;
     worker->db = tw_db_new(&worker->ctx, worker->config, heritage->worker_index,
                            heritage->n_workers, worker->page, tw_shared_db(heritage->shared));
+    bool watches = heritage->worker_index == 0; // one for all
+    worker->stock_watch = (struct tw_stock_watch){
+        .db = worker->db,
+        .stats = tw_shared_sales(heritage->shared),
+        .every_us = watches ? worker->config->metrics_low_stock_interval_ms * 1000 : 0};
     if (!worker->db || worker->config->cache_size_bytes == 0)
         return worker->db != NULL;
     worker->cached = tw_cached_reads_new(&worker->ctx, worker->config, worker->db, worker->page);

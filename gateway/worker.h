@@ -17,6 +17,7 @@
 #include "gateway/rate_limit.h"
 #include "gateway/request.h"
 #include "gateway/request_log.h"
+#include "gateway/stock_watch.h"
 
 #define TW_CONN_MAGIC 0x7711c0deu
 
@@ -54,6 +55,7 @@ struct tw_worker {
     bool accepting;
     struct tw_db *db;
     struct tw_cached_reads *cached; // NULL: every read is a query
+    struct tw_stock_watch stock_watch;
     struct tw_verifier *verifier;
     struct tw_access *access;         // per route
     struct tw_principal *nobody;      // whoever uses a public route

@@ -151,6 +151,7 @@ def config(database, issuer, certificate):
         "auth": {"issuers": [issuer.yaml()], "jwks": {"min_refetch": "1s"}},
         # Sheds nothing, as a busy machine is no database under overload (test_overload.py).
         "db": {"url": database.url, "queue_target": "0s"},
+        "metrics": {"low_stock_interval": "0s"},  # so that tests may count queries
     }
 
 

@@ -10,6 +10,7 @@ import time
 import uuid
 
 from kit.clients import Api
+from kit.processes import eventually
 
 BUSINESS = ("sales", "revenue_minor", "refunds", "refunded_minor", "voids", "voided_minor")
 
@@ -52,6 +53,29 @@ def test_sales_and_revenue_are_counted_by_store_and_method(start, shop):
               "mixed": (1, 500, 0, 0, 0, 0)}
     assert business(gateway, shop.store) == {(figure, method): value for method, values in wanted.items()
                                              for figure, value in zip(BUSINESS, values)}
+
+
+def test_products_that_are_low_are_counted_by_store(start, shop, database):
+    """By one worker for all, also what another program changes; 0 once it is over; not what is not sold."""
+    bread, milk, gone = (shop.product(stock=10) for _ in range(3))
+
+    def levels(product, stock, mark):
+        database.rows("UPDATE inventory SET stock_milli = %s, low_stock_at_milli = %s"
+                           " WHERE store_id = %s AND product_id = %s", stock, mark, shop.store, uuid.UUID(product))
+
+    def low():
+        return gateway.metrics().get('tillway_low_stock_products{store="%s"}' % shop.store)
+
+    for product in (bread, gone):
+        levels(product, 2000, 2000)
+    database.rows("UPDATE products SET deleted_at = now() WHERE product_id = %s", uuid.UUID(gone))
+    gateway = start(metrics={"low_stock_interval": "100ms"})
+    eventually(lambda: low() == 1, what="bread is low")
+    levels(milk, 1000, 5000)
+    eventually(lambda: low() == 2, what="and milk")
+    for product in (bread, milk):
+        levels(product, 9000, 5000)
+    eventually(lambda: low() == 0, what="nothing is low any more")
 
 
 def series(gateway):

@@ -159,7 +159,8 @@ def a_little_of_everything(gateway, shop, product, round_):
 
 
 def test_every_query_and_rule_has_data(work, start, shop):
-    gateway = start(limits=[{"name": "per-till", "key": "principal", "rate": "1000/s", "burst": 2000}])
+    gateway = start(limits=[{"name": "per-till", "key": "principal", "rate": "1000/s", "burst": 2000}],
+                    metrics={"low_stock_interval": "1s"})
     product = shop.product(250, stock=1000)
     prometheus = Prometheus(os.path.join(work, "prometheus"), "127.0.0.1:%d" % gateway.admin)
     prometheus.last_week({'tillway:revenue_minor:rate30m{job="tillway",currency="EUR"}': 1})

@@ -159,6 +159,30 @@ static void test_over_processes(void **state)
     }
 }
 
+static void test_low_stock(void **state)
+{
+    (void)state;
+    uint64_t n_low[TW_SALES_STORES + 1] = {0}, n;
+    const char *store;
+    unsigned main_store = tw_sales_store(stats, TW_STR("main"));
+    assert_false(tw_sales_low_stock(stats, main_store, &store, &n)); // nobody has counted
+    n_low[main_store] = 3;
+    tw_sales_low_stock_set(stats, n_low);
+    assert_true(tw_sales_low_stock(stats, main_store, &store, &n));
+    assert_string_equal(store, "main");
+    assert_int_equal(n, 3);
+    assert_false(tw_sales_low_stock(stats, TW_SALES_STORES, &store, &n)); // no store is "other"
+    assert_false(tw_sales_low_stock(stats, (main_store + 1) % TW_SALES_STORES, &store, &n));
+    n_low[main_store] = 0;
+    n_low[TW_SALES_STORES] = 7;
+    tw_sales_low_stock_set(stats, n_low);
+    assert_true(tw_sales_low_stock(stats, main_store, &store, &n));
+    assert_int_equal(n, 0);
+    assert_true(tw_sales_low_stock(stats, TW_SALES_STORES, &store, &n));
+    assert_string_equal(store, "other");
+    assert_int_equal(n, 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +192,7 @@ int main(void)
         cmocka_unit_test_setup(test_what_finds_no_room_is_other, start),
         cmocka_unit_test_setup(test_names_that_are_no_names, start),
         cmocka_unit_test_setup(test_over_processes, start),
+        cmocka_unit_test_setup(test_low_stock, start),
     };
     return cmocka_run_group_tests_name("sales_stats", tests, NULL, NULL);
 }

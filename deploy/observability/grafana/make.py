@@ -178,6 +178,10 @@ BUSINESS = ("Tillway: business", [
          [('tillway:revenue_minor:rate30m{job="$job"} / (tillway:revenue_minor:rate30m{job="$job"} offset 1w)',
            "{{currency}}")], ""),
     ]),
+    ("Stock", [
+        ("Products that are low, by store", "short", 24,
+         [("topk(20, max by (store) (tillway_low_stock_products{$of}))", "{{store}}")], ""),
+    ]),
     ("Given back", [
         ("Refunds and voids a minute", "short", 12,
          [("60 * " + total("tillway_refunds_total"), "refunds"), ("60 * " + total("tillway_voids_total"), "voids")], ""),
