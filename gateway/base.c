@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/base.h"
 
+#include <endian.h>
 #include <time.h>
 
 static char ascii_lower(char c)
@@ -149,17 +150,31 @@ int64_t tw_unix_s(void)
     return tw_unix_ms() / 1000;
 }
 
-static char *put_digits(char *p, unsigned value, int width)
+#define TEN(d) d "0" d "1" d "2" d "3" d "4" d "5" d "6" d "7" d "8" d "9"
+const char tw_digit_pairs[] = TEN("0") TEN("1") TEN("2") TEN("3") TEN("4") TEN("5") TEN("6")
+    TEN("7") TEN("8") TEN("9");
+
+// All eight at once: the bytes are spread to one digit each, and those above 9 go to the letters.
+void tw_hex_u32(uint32_t word, char out[8])
 {
-    for (int i = width - 1; i >= 0; i--, value /= 10)
-        p[i] = (char)('0' + value % 10);
-    return p + width;
+    uint64_t x = word;
+    x = (x << 16 | x) & 0x0000ffff0000ffffu;
+    x = (x << 8 | x) & 0x00ff00ff00ff00ffu;
+    x = (x << 4 | x) & 0x0f0f0f0f0f0f0f0fu;
+    uint64_t letters = (x + 0x0606060606060606u) >> 4 & 0x0101010101010101u;
+    x = htobe64(x + 0x3030303030303030u + letters * ('a' - '9' - 1));
+    memcpy(out, &x, sizeof(x));
 }
 
-void tw_iso8601_utc(int64_t unix_ms, char out[TW_ISO8601_LEN])
+static char *put_pair(char *p, unsigned value)
 {
-    int64_t days = unix_ms / 86400000;
-    unsigned ms = (unsigned)(unix_ms % 86400000);
+    memcpy(p, tw_digit_pairs + 2 * (size_t)value, 2);
+    return p + 2;
+}
+
+// "2026-11-20T" of a number of days since 1970-01-01.
+static void put_date(char *p, int64_t days)
+{
     // Days to civil date: the calendar of 400-year eras that begin on 1 March (H. Hinnant).
     int64_t z = days + 719468;
     int64_t era = z / 146097;
@@ -172,18 +187,35 @@ void tw_iso8601_utc(int64_t unix_ms, char out[TW_ISO8601_LEN])
     unsigned month = m < 10 ? m + 3 : m - 9;
     unsigned year = (unsigned)(era * 400) + year_of_era + (month <= 2 ? 1 : 0);
 
-    char *p = put_digits(out, year, 4);
+    p = put_pair(put_pair(p, year / 100), year % 100);
     *p++ = '-';
-    p = put_digits(p, month, 2);
+    p = put_pair(p, month);
     *p++ = '-';
-    p = put_digits(p, day, 2);
-    *p++ = 'T';
-    p = put_digits(p, ms / 3600000, 2);
+    *put_pair(p, day) = 'T';
+}
+
+#define DATE_LEN 11
+
+void tw_iso8601_utc(int64_t unix_ms, char out[TW_ISO8601_LEN])
+{
+    // The date of the last call: most times of one answer are of few days.
+    static _Thread_local struct {
+        int64_t days;
+        char text[DATE_LEN];
+    } last = {.text = "1970-01-01T"};
+    int64_t days = unix_ms / 86400000;
+    unsigned ms = (unsigned)(unix_ms % 86400000);
+    if (days != last.days) {
+        put_date(last.text, days);
+        last.days = days;
+    }
+    memcpy(out, last.text, DATE_LEN);
+    char *p = put_pair(out + DATE_LEN, ms / 3600000);
     *p++ = ':';
-    p = put_digits(p, ms / 60000 % 60, 2);
+    p = put_pair(p, ms / 60000 % 60);
     *p++ = ':';
-    p = put_digits(p, ms / 1000 % 60, 2);
+    p = put_pair(p, ms / 1000 % 60);
     *p++ = '.';
-    p = put_digits(p, ms % 1000, 3);
-    *p = 'Z';
+    *p = (char)('0' + ms % 1000 / 100);
+    *put_pair(p + 1, ms % 100) = 'Z';
 }

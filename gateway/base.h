@@ -52,6 +52,12 @@ size_t tw_plain_run(struct tw_str s);
 // Well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF) without NUL.
 TW_MUST_USE bool tw_utf8_valid(struct tw_str s);
 
+// "00" to "99", one after the other.
+extern const char tw_digit_pairs[201];
+
+// The eight lower case hexadecimal digits of a word, its highest byte first; no NUL.
+void tw_hex_u32(uint32_t word, char out[8]);
+
 // Monotonic microseconds: for timers, deadlines and durations. Unrelated to wall time.
 uint64_t tw_now_us(void);
 

@@ -149,6 +149,12 @@ int tw_rows_count(const struct tw_rows *rows)
     return rows->n;
 }
 
+size_t tw_rows_bytes(const struct tw_rows *rows)
+{
+    int all = PQntuples(rows->pg);
+    return all > 0 ? PQresultMemorySize(rows->pg) / (size_t)all * (size_t)rows->n : 0;
+}
+
 bool tw_row_is_null(const struct tw_rows *rows, int row, int column)
 {
     return PQgetisnull(rows->pg, rows->first + row, column) != 0;
@@ -156,10 +162,10 @@ bool tw_row_is_null(const struct tw_rows *rows, int row, int column)
 
 struct tw_str tw_row_str(const struct tw_rows *rows, int row, int column)
 {
-    if (tw_row_is_null(rows, row, column))
+    int n = PQgetlength(rows->pg, rows->first + row, column);
+    if (n == 0 && tw_row_is_null(rows, row, column))
         return (struct tw_str){NULL, 0};
-    return (struct tw_str){PQgetvalue(rows->pg, rows->first + row, column),
-                           (size_t)PQgetlength(rows->pg, rows->first + row, column)};
+    return (struct tw_str){PQgetvalue(rows->pg, rows->first + row, column), (size_t)n};
 }
 
 static int64_t to_i64(struct tw_str value)

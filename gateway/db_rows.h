@@ -66,6 +66,7 @@ struct tw_rows {
 };
 
 int tw_rows_count(const struct tw_rows *rows);
+size_t tw_rows_bytes(const struct tw_rows *rows); // about what they take in memory
 bool tw_row_is_null(const struct tw_rows *rows, int row, int column);
 struct tw_str tw_row_str(const struct tw_rows *rows, int row,
                          int column); // text, bytea: p NULL for NULL

@@ -24,42 +24,64 @@ struct tw_json tw_json_heap(void)
     return (struct tw_json){.grow = grow_on_heap};
 }
 
-static bool reserve(struct tw_json *json, size_t more)
+bool tw_json_grow(struct tw_json *json, size_t more)
 {
-    if (json->failed)
-        return false;
-    if (json->cap - json->n >= more)
+    if (!json->failed && json->grow && json->grow(json, json->n + more))
         return true;
-    if (!json->grow || !json->grow(json, json->n + more))
-        json->failed = true;
-    return !json->failed;
+    json->failed = true;
+    json->cap = json->n; // nothing fits any more
+    return false;
+}
+
+void tw_json_expect(struct tw_json *json, size_t more)
+{
+    (void)tw_json_reserve(json, more);
 }
 
 static void put(struct tw_json *json, const char *p, size_t n)
 {
-    if (reserve(json, n)) {
+    if (tw_json_reserve(json, n)) {
         memcpy(json->p + json->n, p, n);
         json->n += n;
     }
 }
 
-// Room for a value of n bytes, after the comma that it may need.
-static bool begin(struct tw_json *json, size_t n)
+// Where a value of n bytes is to be written, for which there is room now: behind the comma that it
+// may need. NULL: no room.
+static inline char *begin(struct tw_json *json, size_t n)
 {
-    if (!reserve(json, n + 1))
-        return false;
+    if (!tw_json_reserve(json, n + 1))
+        return NULL;
     if (json->n > 0) {
         char last = json->p[json->n - 1];
         if (last != '{' && last != '[' && last != ':')
             json->p[json->n++] = ',';
     }
-    return true;
+    return json->p + json->n;
 }
 
 void tw_json_raw(struct tw_json *json, struct tw_str value)
 {
-    if (begin(json, value.n))
-        put(json, value.p, value.n);
+    char *p = begin(json, value.n);
+    if (!p || value.n == 0)
+        return;
+    memcpy(p, value.p, value.n);
+    json->n += value.n;
+}
+
+// A short value, which lies where at least SHORT_MAX bytes may be read.
+#define SHORT_MAX 32
+
+static void put_short(struct tw_json *json, const char *value, size_t n)
+{
+    char *p = begin(json, n);
+    if (!p)
+        return;
+    if (json->cap - json->n >= SHORT_MAX)
+        memcpy(p, value, SHORT_MAX); // of a known size: two instructions
+    else
+        memcpy(p, value, n);
+    json->n += n;
 }
 
 void tw_json_object(struct tw_json *json)
@@ -80,18 +102,6 @@ void tw_json_array(struct tw_json *json)
 void tw_json_array_end(struct tw_json *json)
 {
     put(json, "]", 1);
-}
-
-void tw_json_key(struct tw_json *json, struct tw_str key)
-{
-    if (!begin(json, key.n + 3))
-        return;
-    char *p = json->p + json->n;
-    *p = '"';
-    memcpy(p + 1, key.p, key.n);
-    p[key.n + 1] = '"';
-    p[key.n + 2] = ':';
-    json->n += key.n + 3;
 }
 
 static size_t escape(unsigned char c, char out[6])
@@ -115,13 +125,53 @@ static bool is_plain(unsigned char c)
     return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
 }
 
-void tw_json_str(struct tw_json *json, struct tw_str value)
+// Sixteen bytes at once; GCC makes SSE2 or NEON of it.
+typedef unsigned char bytes16 __attribute__((vector_size(16)));
+typedef uint64_t halves16 __attribute__((vector_size(16)));
+
+static bool are_plain(bytes16 v)
 {
-    if (!begin(json, value.n + 2))
-        return;
-    json->p[json->n++] = '"';
+    halves16 escaped = (halves16)((v < 0x20) | (v == '"') | (v == '\\') | (v == 0x7f));
+    return (escaped[0] | escaped[1]) == 0;
+}
+
+// The same of a text of 4 to 15 bytes: of its begin and its end, which overlap.
+static bool is_short_plain(const char *p, size_t n)
+{
+    if (n >= 8) {
+        uint64_t first, last;
+        memcpy(&first, p, sizeof(first));
+        memcpy(&last, p + n - sizeof(last), sizeof(last));
+        return are_plain((bytes16)(halves16){first, last});
+    }
+    uint32_t first, last;
+    memcpy(&first, p, sizeof(first));
+    memcpy(&last, p + n - sizeof(last), sizeof(last));
+    uint64_t both = (uint64_t)last << 32 | first;
+    return are_plain((bytes16)(halves16){both, both});
+}
+
+// Nothing in it is to be escaped. False may also be said of a few bytes without need.
+static bool is_all_plain(struct tw_str s)
+{
+    bytes16 v;
+    if (s.n < 4)
+        return false;
+    if (s.n < sizeof(v))
+        return is_short_plain(s.p, s.n);
+    for (size_t i = 0; i < s.n; i += sizeof(v)) {
+        size_t at = s.n - i < sizeof(v) ? s.n - sizeof(v) : i; // the last ones overlap
+        memcpy(&v, s.p + at, sizeof(v));
+        if (!are_plain(v))
+            return false;
+    }
+    return true;
+}
+
+static void put_escaped(struct tw_json *json, struct tw_str value)
+{
     for (size_t i = 0; i < value.n;) {
-        size_t run = i + tw_plain_run((struct tw_str){value.p + i, value.n - i});
+        size_t run = i;
         while (run < value.n && is_plain((unsigned char)value.p[run]))
             run++;
         put(json, value.p + i, run - i);
@@ -132,6 +182,22 @@ void tw_json_str(struct tw_json *json, struct tw_str value)
         i = run;
     }
     put(json, "\"", 1);
+}
+
+void tw_json_str(struct tw_json *json, struct tw_str value)
+{
+    char *p = begin(json, value.n + 2);
+    if (!p)
+        return;
+    *p++ = '"';
+    json->n++;
+    if (!is_all_plain(value)) {
+        put_escaped(json, value);
+        return;
+    }
+    memcpy(p, value.p, value.n);
+    p[value.n] = '"';
+    json->n += value.n + 1;
 }
 
 void tw_json_str_untrusted(struct tw_json *json, struct tw_str value)
@@ -153,9 +219,11 @@ void tw_json_str_untrusted(struct tw_json *json, struct tw_str value)
 // Digits of `value`, right-aligned so that they end before `end`; returns where they begin.
 static char *digits_before(char *end, uint64_t value)
 {
-    do
-        *--end = (char)('0' + value % 10);
-    while ((value /= 10) > 0);
+    for (; value >= 100; value /= 100)
+        memcpy(end -= 2, tw_digit_pairs + 2 * (value % 100), 2);
+    if (value >= 10)
+        return memcpy(end - 2, tw_digit_pairs + 2 * value, 2);
+    *--end = (char)('0' + value);
     return end;
 }
 
@@ -166,17 +234,17 @@ static uint64_t magnitude(int64_t value)
 
 void tw_json_i64(struct tw_json *json, int64_t value)
 {
-    char text[24];
-    char *end = text + sizeof(text), *p = digits_before(end, magnitude(value));
+    char text[24 + SHORT_MAX];
+    char *end = text + 24, *p = digits_before(end, magnitude(value));
     if (value < 0)
         *--p = '-';
-    tw_json_raw(json, (struct tw_str){p, (size_t)(end - p)});
+    put_short(json, p, (size_t)(end - p));
 }
 
 static void put_decimal(struct tw_json *json, int64_t value, unsigned decimals, bool trim)
 {
-    char text[32];
-    char *end = text + sizeof(text), *p = end;
+    char text[32 + SHORT_MAX];
+    char *end = text + 32, *p = end;
     uint64_t left = magnitude(value);
     for (; decimals > 0; decimals--, left /= 10) {
         if (trim && p == end && left % 10 == 0)
@@ -188,7 +256,7 @@ static void put_decimal(struct tw_json *json, int64_t value, unsigned decimals, 
     p = digits_before(p, left);
     if (value < 0)
         *--p = '-';
-    tw_json_raw(json, (struct tw_str){p, (size_t)(end - p)});
+    put_short(json, p, (size_t)(end - p));
 }
 
 void tw_json_decimal(struct tw_json *json, int64_t value, unsigned decimals)
@@ -213,16 +281,22 @@ void tw_json_null(struct tw_json *json)
 
 void tw_json_uuid(struct tw_json *json, const struct tw_uuid *value)
 {
-    char text[TW_UUID_TEXT_LEN + 2] = "\"";
-    tw_uuid_format(value, text + 1);
-    text[TW_UUID_TEXT_LEN + 1] = '"';
-    tw_json_raw(json, (struct tw_str){text, sizeof(text)});
+    char *p = begin(json, TW_UUID_TEXT_LEN + 2);
+    if (!p)
+        return;
+    p[0] = '"';
+    tw_uuid_format(value, p + 1);
+    p[TW_UUID_TEXT_LEN + 1] = '"';
+    json->n += TW_UUID_TEXT_LEN + 2;
 }
 
 void tw_json_time(struct tw_json *json, int64_t unix_ms)
 {
-    char text[TW_ISO8601_LEN + 2] = "\"";
-    tw_iso8601_utc(unix_ms, text + 1);
-    text[TW_ISO8601_LEN + 1] = '"';
-    tw_json_raw(json, (struct tw_str){text, sizeof(text)});
+    char *p = begin(json, TW_ISO8601_LEN + 2);
+    if (!p)
+        return;
+    p[0] = '"';
+    tw_iso8601_utc(unix_ms, p + 1);
+    p[TW_ISO8601_LEN + 1] = '"';
+    json->n += TW_ISO8601_LEN + 2;
 }

@@ -14,11 +14,19 @@ struct tw_json {
     char *p;
     size_t n;
     size_t cap;
-    bool failed; // the buffer could not grow: what was written after that is missing
+    bool failed; // the buffer could not grow: what was written after that is missing; cap is n
     // Makes room for at least `cap` bytes, keeping the first n; NULL: a fixed buffer.
     bool (*grow)(struct tw_json *json, size_t cap);
     void *owner; // for grow
 };
+
+// Makes room for `more` bytes behind the n that are there. False: it failed, now or before.
+TW_MUST_USE bool tw_json_grow(struct tw_json *json, size_t more);
+
+static inline bool tw_json_reserve(struct tw_json *json, size_t more)
+{
+    return json->cap - json->n >= more || tw_json_grow(json, more);
+}
 
 // A buffer that belongs to the caller and never grows.
 struct tw_json tw_json_fixed(char *buffer, size_t cap);
@@ -32,8 +40,25 @@ void tw_json_object_end(struct tw_json *json);
 void tw_json_array(struct tw_json *json);
 void tw_json_array_end(struct tw_json *json);
 
-// `key` is a literal of ours: written as it is, unescaped.
-void tw_json_key(struct tw_json *json, struct tw_str key);
+// Room for `more` bytes, so that what is to come makes the buffer grow once. Not needed: only fast.
+void tw_json_expect(struct tw_json *json, size_t more);
+
+// `key` is a literal of ours: written as it is, unescaped. Inline, so that it is a few constants.
+static inline __attribute__((always_inline)) void tw_json_key(struct tw_json *json,
+                                                              struct tw_str key)
+{
+    if (!tw_json_reserve(json, key.n + 4))
+        return;
+    char *p = json->p + json->n;
+    if (json->n > 0 && p[-1] != '{')
+        *p++ = ',';
+    *p++ = '"';
+    memcpy(p, key.p, key.n);
+    p += key.n;
+    *p++ = '"';
+    *p++ = ':';
+    json->n = (size_t)(p - json->p);
+}
 
 void tw_json_str(struct tw_json *json, struct tw_str value); // valid UTF-8 is the caller's promise
 void tw_json_i64(struct tw_json *json, int64_t value);

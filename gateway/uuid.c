@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/uuid.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -59,50 +60,46 @@ struct tw_uuid tw_uuid_v7(int64_t unix_ms)
     return uuid;
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
+// Values of digits, one more than they are: what is no digit has 0.
+static const uint8_t hex_values[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
 
-static bool is_dash_position(size_t i)
+// Of what is no digit: a number with bits above those of a byte, also when it is shifted.
+static unsigned hex_value(char c)
 {
-    return i == 8 || i == 13 || i == 18 || i == 23;
+    return hex_values[(unsigned char)c] - 1u;
 }
 
 bool tw_uuid_parse(struct tw_str text, struct tw_uuid *out)
 {
-    if (text.n != TW_UUID_TEXT_LEN)
+    // Where each byte's first digit stands.
+    static const uint8_t places[] = {0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34};
+    const char *p = text.p;
+    if (text.n != TW_UUID_TEXT_LEN || p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-')
         return false;
-    size_t byte = 0;
-    for (size_t i = 0; i < TW_UUID_TEXT_LEN;) {
-        if (is_dash_position(i)) {
-            if (text.p[i++] != '-')
-                return false;
-            continue;
-        }
-        int high = hex_value(text.p[i]), low = hex_value(text.p[i + 1]);
-        if (high < 0 || low < 0)
-            return false;
-        out->bytes[byte++] = (uint8_t)(high << 4 | low);
-        i += 2;
+    unsigned all = 0;
+    for (size_t i = 0; i < sizeof(places); i++) {
+        const char *digits = p + places[i];
+        unsigned value = hex_value(digits[0]) << 4 | hex_value(digits[1]);
+        out->bytes[i] = (uint8_t)value;
+        all |= value;
     }
-    return true;
+    return all <= 0xFF;
 }
 
 void tw_uuid_format(const struct tw_uuid *uuid, char out[TW_UUID_TEXT_LEN])
 {
-    static const char digits[] = "0123456789abcdef";
-    char *p = out;
-    for (size_t i = 0; i < sizeof(uuid->bytes); i++) {
-        if (is_dash_position((size_t)(p - out)))
-            *p++ = '-';
-        *p++ = digits[uuid->bytes[i] >> 4];
-        *p++ = digits[uuid->bytes[i] & 0x0F];
-    }
+    uint32_t words[4];
+    char hex[8 * TW_COUNT(words)];
+    memcpy(words, uuid->bytes, sizeof(words));
+    for (size_t i = 0; i < TW_COUNT(words); i++)
+        tw_hex_u32(be32toh(words[i]), hex + 8 * i);
+    memcpy(out, hex, 8);
+    memcpy(out + 9, hex + 8, 4);
+    memcpy(out + 14, hex + 12, 4);
+    memcpy(out + 19, hex + 16, 4);
+    memcpy(out + 24, hex + 20, 12);
+    out[8] = out[13] = out[18] = out[23] = '-';
 }

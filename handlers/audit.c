@@ -86,7 +86,7 @@ static struct tw_verdict audit_list_2_read(struct tw_req *req, const struct tw_d
     const struct page *page = req->state;
     int n = tw_rows_count(result->rows);
     bool more = n > page->limit;
-    struct tw_json json = tw_reply_body(req);
+    struct tw_json json = tw_page_body(req, result->rows);
     tw_json_object(&json);
     tw_json_key(&json, TW_STR("items"));
     tw_json_array(&json);

@@ -107,7 +107,7 @@ static struct tw_verdict customer_list_2_read(struct tw_req *req, const struct t
 {
     const struct list_state *state = req->state;
     int n = tw_rows_count(result->rows);
-    struct tw_json json = tw_reply_body(req);
+    struct tw_json json = tw_page_body(req, result->rows);
     tw_json_object(&json);
     tw_json_key(&json, TW_STR("items"));
     tw_json_array(&json);

@@ -6,6 +6,15 @@
 
 #include "gateway/reply.h"
 
+#define PAGE_REST_BYTES 128 // of what stands around the items
+
+struct tw_json tw_page_body(struct tw_req *req, const struct tw_rows *rows)
+{
+    struct tw_json json = tw_reply_body(req);
+    tw_json_expect(&json, tw_rows_bytes(rows) + PAGE_REST_BYTES);
+    return json;
+}
+
 // Link: <…>; rel="next"
 static void reply_link_next(struct tw_req *req, struct tw_str after)
 {

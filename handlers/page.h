@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// page: what ends a page of a list: {"items": […], "next": …} and a Link (RFC 8288).
+// page: a page of a list, and what ends it: {"items": […], "next": …} and a Link (RFC 8288).
 //
 // A page is read with one row more than it was asked for: that row says whether there is a next.
 // Runs in: worker.
@@ -9,6 +9,9 @@
 
 #include "gateway/json_out.h"
 #include "gateway/request.h"
+
+// The body of an answer with a text for each of `rows`, so large that it need not grow as a rule.
+struct tw_json tw_page_body(struct tw_req *req, const struct tw_rows *rows);
 
 // Writes the member "next" into the object that is open and adds the Link header: the request's own
 // query with another `after`. `last` is the id of the page's last item; NULL: there is no next

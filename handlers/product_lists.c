@@ -63,7 +63,7 @@ static struct tw_verdict product_list_2_read(struct tw_req *req, const struct tw
     const struct list *list = req->state;
     int n = tw_rows_count(result->rows);
     bool more = n > list->limit;
-    struct tw_json json = tw_reply_body(req);
+    struct tw_json json = tw_page_body(req, result->rows);
     tw_json_object(&json);
     tw_json_key(&json, TW_STR("items"));
     tw_json_array(&json);
@@ -135,7 +135,7 @@ static struct tw_verdict product_sync_2_read(struct tw_req *req, const struct tw
     int n = tw_rows_count(result->rows);
     bool more = n > list->limit;
     int last = (more ? list->limit : n) - 1;
-    struct tw_json json = tw_reply_body(req);
+    struct tw_json json = tw_page_body(req, result->rows);
     tw_json_object(&json);
     tw_json_key(&json, TW_STR("items"));
     tw_json_array(&json);

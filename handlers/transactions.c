@@ -101,7 +101,7 @@ static struct tw_verdict transaction_list_2_read(struct tw_req *req,
     const struct list_state *state = req->state;
     int n = tw_rows_count(result->rows);
     bool more = n > state->limit;
-    struct tw_json json = tw_reply_body(req);
+    struct tw_json json = tw_page_body(req, result->rows);
     tw_json_object(&json);
     tw_json_key(&json, TW_STR("items"));
     tw_json_array(&json);

@@ -62,37 +62,44 @@ static const char all[] =
     "\"d\":\"017f22e2-79b0-7cc3-98c4-dc0c0c07398f\",\"e\":\"2000-02-29T12:34:56.789Z\","
     "\"f\":{\"g\":1},\"h\":\"??\"}";
 
-// What is to be escaped is, wherever among plain bytes it stands.
+// A byte that may have to be escaped, among plain ones; the text ends where its memory does.
+static void assert_escaped(size_t length, size_t at, char c)
+{
+    char out[64], expected[64] = "\"";
+    char *plain = malloc(length);
+    assert_non_null(plain);
+    memset(plain, at % 2 ? 0x20 : 0x7e, length);
+    plain[at] = c;
+    for (size_t i = 0, n = 1; i < length; i++) {
+        bool is_plain = plain[i] >= 0x20 && plain[i] != '"' && plain[i] != '\\' && plain[i] != 0x7f;
+        static const char letters[] = "btn?fr";
+        if (is_plain)
+            n += (size_t)snprintf(expected + n, sizeof expected - n, "%c", plain[i]);
+        else if (plain[i] == '"' || plain[i] == '\\')
+            n += (size_t)snprintf(expected + n, sizeof expected - n, "\\%c", plain[i]);
+        else if (plain[i] >= '\b' && plain[i] <= '\r' && plain[i] != '\v')
+            n += (size_t)snprintf(expected + n, sizeof expected - n, "\\%c",
+                                  letters[plain[i] - '\b']);
+        else
+            n += (size_t)snprintf(expected + n, sizeof expected - n, "\\u%04x", (unsigned)plain[i]);
+        expected[n] = '"';
+        expected[n + 1] = '\0';
+    }
+    struct tw_json json = tw_json_fixed(out, sizeof out);
+    tw_json_str(&json, (struct tw_str){plain, length});
+    assert_int_equal(json.n, strlen(expected));
+    assert_memory_equal(out, expected, json.n);
+    free(plain);
+}
+
+// What is to be escaped is, wherever among how many plain bytes it stands.
 static void test_escapes_at_every_place(void **state)
 {
+    static const size_t lengths[] = {1, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33};
     (void)state;
-    for (unsigned c = 1; c < 128; c++)
-        for (size_t at = 0; at < 20; at++) {
-            char plain[20], out[64], expected[64] = "\"";
-            memset(plain, at % 2 ? 0x20 : 0x7e, sizeof plain);
-            plain[at] = (char)c;
-            for (size_t i = 0, n = 1; i < sizeof plain; i++) {
-                bool is_plain = plain[i] >= 0x20 && plain[i] != '"' && plain[i] != '\\' &&
-                                plain[i] != 0x7f;
-                static const char letters[] = "btn?fr";
-                if (is_plain)
-                    n += (size_t)snprintf(expected + n, sizeof expected - n, "%c", plain[i]);
-                else if (plain[i] == '"' || plain[i] == '\\')
-                    n += (size_t)snprintf(expected + n, sizeof expected - n, "\\%c", plain[i]);
-                else if (plain[i] >= '\b' && plain[i] <= '\r' && plain[i] != '\v')
-                    n += (size_t)snprintf(expected + n, sizeof expected - n, "\\%c",
-                                          letters[plain[i] - '\b']);
-                else
-                    n += (size_t)snprintf(expected + n, sizeof expected - n, "\\u%04x",
-                                          (unsigned)plain[i]);
-                expected[n] = '"';
-                expected[n + 1] = '\0';
-            }
-            struct tw_json json = tw_json_fixed(out, sizeof out);
-            tw_json_str(&json, (struct tw_str){plain, sizeof plain});
-            assert_int_equal(json.n, strlen(expected));
-            assert_memory_equal(out, expected, json.n);
-        }
+    for (size_t length = 0; length < TW_COUNT(lengths); length++)
+        for (size_t i = 0; i < 127 * lengths[length]; i++)
+            assert_escaped(lengths[length], i / 127, (char)(i % 127 + 1));
 }
 
 static void test_structure(void **state)
@@ -183,7 +190,7 @@ static void test_any_bytes(void **state)
     (void)state;
     unsigned n_valid = 0;
     for (int i = 0; i < 200000; i++) {
-        unsigned char bytes[12];
+        unsigned char bytes[40];
         size_t n = kit_below(sizeof bytes + 1);
         for (size_t j = 0; j < n; j++)
             bytes[j] = (unsigned char)(i % 2 ? kit_below(256) : kit_below(128));
