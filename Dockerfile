@@ -27,7 +27,7 @@ LABEL org.opencontainers.image.title="tillway" \
 
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
-        ca-certificates libhiredis0.14 libevent-2.1-7 libevent-openssl-2.1-7 libjansson4 libjwt0 libpq5 libseccomp2 libssl3 \
+        ca-certificates libhiredis0.14 libevent-2.1-7 libevent-openssl-2.1-7 libjansson4 libjwt0 libpq5 libseccomp2 libssl3 libxxhash0 \
         libyaml-0-2 \
     && apt-get clean \
     && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/ldconfig/aux-cache \

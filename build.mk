@@ -18,7 +18,7 @@ endif
 # ccache when it is there: a clean build then takes seconds.
 CC := $(shell command -v ccache) $(or $(COMPILER),gcc)
 
-PACKAGES := zlib libpq libevent libevent_openssl jansson yaml-0.1 libjwt libssl libcrypto hiredis libseccomp
+PACKAGES := zlib libpq libevent libevent_openssl jansson yaml-0.1 libjwt libssl libcrypto hiredis libseccomp libxxhash
 CFLAGS := -std=gnu11 -g -fno-omit-frame-pointer $(HARDENING) $(WARNINGS) \
     -I. -I$(BUILD) $(shell pkg-config --cflags $(PACKAGES)) $(EXTRA_CFLAGS)
 LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
