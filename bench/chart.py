@@ -11,7 +11,7 @@ import json
 import sys
 
 from suite.figures import FIGURES
-from suite.report import summaries
+from suite.summary import summaries
 
 GROUPS = (
     ("A product from memory", ("hello_http1", "cache_http1", "cache_h2c", "cache_tls")),

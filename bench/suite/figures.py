@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every figure of make bench: who is asked, by which client, for what, and what it is compared with."""
 
+import fnmatch
 import os
 import random
 
 from kit.processes import run
 
+from suite.clients import CONNECTIONS
 from suite.setting import BENCH, ROOT
 
-OPEN_PART = 0.7  # of what the closed loop reached in the same round
+OPEN_PART = 0.7  # of the capacity, which a closed loop of the same generator finds just before
+OPEN_S, ROOM_S, CAPACITY_S = 8, 3, 2
+# R of one worker's capacity; at a low rate a request costs more, as fewer share a wake-up.
+ROOM_PART = {"cache": 0.15, "read": 0.1}
+ROOM_BUSY_AT_MOST = 0.6
 BATCH = 500
 BATCH_CONNECTIONS = 2
 REGISTERS = 64
@@ -16,12 +22,18 @@ SALES_A_SECOND_AT_MOST = 30000  # prepared
 
 
 class Figure:
-    """measure(lab, seconds) is a Result. against: the figure that it is divided by."""
+    """measure(lab, seconds, rate) is a Result. against: the figure that it is divided by."""
 
-    def __init__(self, title, server, measure, against=None, of=None, latency=None):
+    every = 1       # in every so manieth round
+    seconds = None  # its own, whatever the others have
+    part = None     # at a rate: this part of capacity(lab)
+    needs = None    # another server, whose capacity it is
+    busy_at_most = 1
+    latency = None  # an extra run that tells percentiles
+
+    def __init__(self, title, server, measure, against=None, **more):
         self.title, self.server, self.measure, self.against = title, server, measure, against
-        self.of = of            # an open loop: the figure whose rate it takes a part of
-        self.latency = latency  # an extra run that tells percentiles
+        self.__dict__.update(more)
 
 
 # ---- clients of one figure ------------------------------------------------------------------------
@@ -53,9 +65,25 @@ def batch(lab, seconds, rate):
                             int(seconds * SALES_A_SECOND_AT_MOST / BATCH))
 
 
-def open_loop(server, path, sells=False):
-    return lambda lab, seconds, rate: lab.load.open_loop(
-        "http://127.0.0.1:%d%s" % (lab.servers[server].port, path(lab)), rate, seconds, sells)
+def open_loop(title, server, path, part, seconds, sells=False, of=None, connections=CONNECTIONS, **more):
+    """of: the server whose capacity counts, when it is another one."""
+    def url(lab, name):
+        return "http://127.0.0.1:%d%s" % (lab.servers[name].port, path(lab))
+
+    return Figure(title, server, lambda lab, seconds, rate: lab.load.open_loop(
+        url(lab, server), rate, seconds, sells, connections), part=part, seconds=seconds, every=2,
+        capacity=lambda lab: lab.capacity(url(lab, of or server), CAPACITY_S, sells), needs=of, **more)
+
+
+def room(what, kind, one, two):
+    """One worker at a rate, two at twice that over twice the connections, and one alone at what the two had."""
+    figures = {}
+    for name, words, server, times in (("one", "1 worker at R", one, 1), ("two", "2 workers at 2R", two, 2),
+                                       ("double", "1 worker at 2R", one, 2)):
+        figures["room_%s_%s" % (kind, name)] = open_loop(
+            "%s, %s" % (what, words), server, product, ROOM_PART[kind] * times, ROOM_S, of=one,
+            connections=CONNECTIONS * times // 2, busy_at_most=ROOM_BUSY_AT_MOST)
+    return figures
 
 
 def product(lab):
@@ -93,10 +121,12 @@ FIGURES = {
     "refused_http1": Figure("token refused (expired)", "tillway", http1(
         "tillway", product, token="expired", expect=4)),
     "limited_http1": Figure("limited (429)", "tillway", http1("tillway", fixed("/v1/inventory"), expect=4)),
-    "open_read": Figure("open loop: product, database", "tillway", open_loop("tillway", product), of="read_http1"),
-    "open_cache": Figure("open loop: product, cache", "cached", open_loop("cached", product), of="cache_http1"),
-    "open_sale": Figure("open loop: sale of 3 lines", "tillway", open_loop(
-        "tillway", fixed("/v1/transactions"), True), of="sale_http1"),
+    "open_hello": open_loop("open loop: hello, bare h2o", "hello", fixed("/"), OPEN_PART, OPEN_S),
+    "open_cache": open_loop("open loop: product, cache", "cached", product, OPEN_PART, OPEN_S),
+    "open_read": open_loop("open loop: product, database", "tillway", product, OPEN_PART, OPEN_S),
+    "open_sale": open_loop("open loop: sale of 3 lines", "tillway", fixed("/v1/transactions"), OPEN_PART, OPEN_S, True),
+    **room("cache", "cache", "cached", "two-cached"),
+    **room("database", "read", "tillway", "two"),
     "fastify_read": Figure("product, Fastify", "fastify", http1("fastify", product)),
     "fastify_sale": Figure("bare insert of a sale, Fastify", "fastify", http1(
         "fastify", fixed("/v1/transactions"), "sale")),
@@ -108,7 +138,17 @@ FIGURES = {
 PEER_FIGURES = {"fastify": ["fastify_read", "fastify_sale"], "express": ["express_read"], "bun": ["bun_read"],
                 "nginx": ["nginx_read"], "haproxy": ["haproxy_read"]}
 OWN_FIGURES = [name for name in FIGURES if not any(name in some for some in PEER_FIGURES.values())]
+
+
+def named(patterns):
+    """Figures by name or pattern (read_*), in the order of the table."""
+    for pattern in patterns:
+        assert fnmatch.filter(FIGURES, pattern), "there is no figure '%s'; there are: %s" % (pattern, " ".join(FIGURES))
+    return [name for name in FIGURES if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+
+
 SELLING = ("sale_http1", "batch_http1", "open_sale", "fastify_sale")  # what the database must hold afterwards
+WRITING = ("sale_pgbench", *SELLING)
 HELLO_BYTES = 372  # as many as the sample product's answer; checked
 
 

@@ -16,6 +16,7 @@ from kit.processes import run
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BENCH = os.path.join(ROOT, "bench")
 STORE = "main"
+WAL_MIB = 640  # more than a figure writes
 ENDLESS_STOCK_MILLI = 10**15  # moved by every sale, as in a shop, and never gone
 
 
@@ -64,6 +65,23 @@ class Setting:
         self.product = sample_product_id("BEV-0001")
         self.database.rows("VACUUM ANALYZE")
         self.token = self.issuer.token("cashier", STORE, ttl=43200)
+
+    def calm_postgres(self, writes):
+        """Nothing that PostgreSQL does by its own clock falls on whoever is measured then: settle() vacuums. With
+        `writes` it has files of its log to use again, as one that has sold for a while: a new one is filled
+        with zeros and synced first, which holds up every commit for 15 ms, each 16 MB."""
+        self.database.rows("ALTER SYSTEM SET autovacuum = off")
+        self.database.rows("ALTER SYSTEM SET min_wal_size = '1GB'")
+        self.database.rows("SELECT pg_reload_conf()")
+        if writes:
+            self.database.rows("SELECT count(pg_logical_emit_message(false, '', repeat('x', 1048576)))"
+                               " FROM generate_series(1, %s)", WAL_MIB)
+
+    def settle(self, writes):
+        """Before each figure; `writes`: it is one that sells."""
+        if writes:
+            self.database.rows("VACUUM ANALYZE")
+        self.database.rows("CHECKPOINT")
 
     def find_postmaster(self):
         with open(os.path.join(self.postgres.directory, "data/postmaster.pid"), encoding="ascii") as f:
