@@ -266,7 +266,7 @@ def test_it_expires_when_the_certificate_does(mtls, pki, ca):
 
 def test_an_expired_certificate_ends_on_an_open_connection(mtls, pki, ca):
     """And a ticket does not prolong it, although its handshake looks at no date."""
-    client = pki.ca.issue(TILL, ttl_s=4)
+    client = pki.ca.issue(TILL, ttl_s=6)
     tls = context(ca, client)
     status, _, session, _ = ask(mtls.ports["required"], tls)
     assert status == 200

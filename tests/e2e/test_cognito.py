@@ -214,7 +214,7 @@ def test_global_rotation_of_keys(start, new_cognito, shop):
     old = gita.sign_in()
     assert kid(old["accessToken"]) != kid(old["idToken"])
     connections = [Connection(gateway, old[use]) for use in ("accessToken", "idToken")
-                   for _ in range(12)]
+                   for _ in range(16)]  # to one worker all of them go twice in 2^32 times
     assert {c.request("GET", "/v1/me")[0] for c in connections} == {200}
     eventually(lambda: serving_workers(gateway) == {0, 1}, what="both workers have cached them")
     eventually(lambda: min_refetch_is_over(gateway))

@@ -5,6 +5,8 @@
 
 #include "handlers/schema.h"
 
+#include <time.h>
+
 struct line {
     struct tw_optional_uuid id;
     struct tw_number quantity;
@@ -319,7 +321,7 @@ static void test_bombs_are_cheap(void **state)
     for (unsigned i = 0; n < SIZE; i++)
         n += (size_t)snprintf(body + n, 32, ",\"k%u\":{}", i);
     body[n++] = '}';
-    uint64_t begin_us = tw_now_us();
+    clock_t began = clock();
     assert_false(parse((struct tw_str){body, n}));
     assert_int_equal(answer.status, TW_VALIDATION_FAILED);
     assert_int_equal(answer.n_errors, 50); // enough is enough
@@ -327,7 +329,8 @@ static void test_bombs_are_cheap(void **state)
     memcpy(body, "{\"total\":", 9);
     body[SIZE] = '}';
     assert_false(parse((struct tw_str){body, SIZE + 1}));
-    assert_true(tw_now_us() - begin_us < 500000); // ten times the promise, for the sanitizers
+    // Of CPU time: ten times the promise, for the sanitizers.
+    assert_true(clock() - began < CLOCKS_PER_SEC / 2);
     free(body);
 }
 

@@ -50,7 +50,7 @@ class Invariants:
         eventually(self._fds_are_back, patient(READY_AGAIN_S), what="descriptors are back: %s, were %s" % (
             {pid: descriptors(pid) for pid in self._fds}, self._fds))
         if not SANITIZED:  # freed memory waits in a quarantine there
-            eventually(self._memory_is_back, READY_AGAIN_S, what="memory is back: %s KiB, was %s" % (
+            eventually(self._memory_is_back, patient(READY_AGAIN_S), what="memory is back: %s KiB, was %s" % (
                 {pid: resident_kib(pid) for pid in self._kib}, self._kib))
         gateway.judge()
         written = gateway.log_text() + gateway.stderr()

@@ -39,7 +39,7 @@ class Issuer:
                                   env=clean_environment())
         with selectors.DefaultSelector() as sel:
             sel.register(self._process.stdout, selectors.EVENT_READ)
-            line = self._process.stdout.readline() if sel.select(10) else b""
+            line = self._process.stdout.readline() if sel.select(30) else b""
         assert line, "the issuer does not start: see %s/log" % self.directory
         hello = json.loads(line)
         self._port, self.url = hello["listening"], hello["issuer"]
@@ -48,7 +48,7 @@ class Issuer:
     def stop(self):
         if self._process:
             self._process.terminate()
-            assert self._process.wait(10) == 0
+            assert self._process.wait(30) == 0
             self._process.stdout.close()
         self._process = None
 

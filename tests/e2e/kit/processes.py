@@ -102,7 +102,7 @@ class Adopted:
             os.kill(self.pid, number)
 
 
-def run(argv, timeout_s=30, **options):
+def run(argv, timeout_s=90, **options):
     options.setdefault("env", clean_environment())
     return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                           timeout=timeout_s, **options)
