@@ -8,7 +8,7 @@
 // Two things that only main() can settle for jansson 2.14: it seeds its hash from the system's
 // random source at first use (json_object_seed), and its lexer overruns a buffer when an allocation
 // fails (jansson issue 362), so it needs an allocator that ends the process instead
-// (json_set_alloc_funcs). Runs in: master and worker. Pure.
+// (gateway/json_memory.h). Runs in: master and worker. Pure.
 
 #ifndef TW_AUTH_JSON_H
 #define TW_AUTH_JSON_H

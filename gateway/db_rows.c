@@ -30,47 +30,55 @@ void tw_params_free(struct tw_params *params)
     params->bytes = NULL;
 }
 
-static char *reserve(struct tw_params *params, size_t n)
+static bool grow(struct tw_params *params, size_t n)
 {
-    if (params->failed)
-        return NULL;
-    if (params->cap - params->used < n) {
-        size_t cap = (params->cap + n) * 2;
-        char *bytes = cap < INT32_MAX ? realloc(params->heap, cap) : NULL;
-        if (!bytes) {
-            params->failed = true;
-            return NULL;
-        }
-        if (!params->heap)
-            memcpy(bytes, params->bytes, params->used);
-        params->heap = params->bytes = bytes;
-        params->cap = cap;
+    size_t cap = (params->cap + n) * 2;
+    char *bytes = cap < INT32_MAX ? realloc(params->heap, cap) : NULL;
+    if (!bytes) {
+        params->failed = true;
+        return false;
     }
+    if (!params->heap)
+        memcpy(bytes, params->bytes, params->used);
+    params->heap = params->bytes = bytes;
+    params->cap = cap;
+    return true;
+}
+
+static inline char *reserve(struct tw_params *params, size_t n)
+{
+    if (params->failed || (params->cap - params->used < n && !grow(params, n)))
+        return NULL;
     char *p = params->bytes + params->used;
     params->used += n;
     return p;
 }
 
-static void put_u32(struct tw_params *params, uint32_t value)
+// The next element of the array that is open: its length, and n bytes.
+static void put_element(struct tw_params *params, const void *value, size_t n)
 {
-    char *p = reserve(params, 4);
-    value = htobe32(value);
-    if (p)
-        memcpy(p, &value, 4);
+    uint32_t length = htobe32(value ? (uint32_t)n : UINT32_MAX);
+    char *p = reserve(params, sizeof(length) + (value ? n : 0));
+    if (!p)
+        return;
+    memcpy(p, &length, sizeof(length));
+    if (value)
+        memcpy(p + sizeof(length), value, n);
 }
 
 // A value of n bytes: a parameter of its own, or the next element of the array that is open.
 static void put_value(struct tw_params *params, const void *value, size_t n)
 {
     if (params->array_start != NOT_IN_ARRAY) {
-        put_u32(params, value ? (uint32_t)n : UINT32_MAX);
-    } else if (params->n == TW_PARAMS_MAX || n > INT32_MAX) {
+        put_element(params, value, n);
+        return;
+    }
+    if (params->n == TW_PARAMS_MAX || n > INT32_MAX) {
         params->failed = true;
         return;
-    } else {
-        params->offsets[params->n] = (int)params->used;
-        params->lengths[params->n++] = value ? (int)n : -1;
     }
+    params->offsets[params->n] = (int)params->used;
+    params->lengths[params->n++] = value ? (int)n : -1;
     char *p = value && n > 0 ? reserve(params, n) : NULL;
     if (p)
         memcpy(p, value, n);
@@ -124,15 +132,17 @@ void tw_param_array(struct tw_params *params, enum tw_array_of type, size_t n)
     static const uint32_t element_oids[] = {
         [TW_ARRAY_UUID] = 2950, [TW_ARRAY_TEXT] = 25,   [TW_ARRAY_BYTEA] = 17, [TW_ARRAY_I32] = 23,
         [TW_ARRAY_I64] = 20,    [TW_ARRAY_TIME] = 1184, [TW_ARRAY_BOOL] = 16};
+    const uint32_t header[] = {htobe32(n > 0 ? 1 : 0), // dimensions
+                               htobe32(1),             // elements may be NULL
+                               htobe32(element_oids[type]),
+                               htobe32((uint32_t)n), // of what is not empty only: this …
+                               htobe32(1)};          // … and the lower bound
+    size_t bytes = n > 0 ? sizeof(header) : 3 * sizeof(header[0]);
     put_value(params, "", 0);
     params->array_start = (int)params->used;
-    put_u32(params, n > 0 ? 1 : 0); // dimensions
-    put_u32(params, 1);             // elements may be NULL
-    put_u32(params, element_oids[type]);
-    if (n > 0) {
-        put_u32(params, (uint32_t)n);
-        put_u32(params, 1); // lower bound
-    }
+    char *p = reserve(params, bytes);
+    if (p)
+        memcpy(p, header, bytes);
 }
 
 void tw_param_array_end(struct tw_params *params)

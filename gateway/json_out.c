@@ -246,6 +246,11 @@ static void put_decimal(struct tw_json *json, int64_t value, unsigned decimals, 
     char text[32 + SHORT_MAX];
     char *end = text + 32, *p = end;
     uint64_t left = magnitude(value);
+    if (decimals == 2 && !trim) { // of most currencies
+        memcpy(p -= 2, tw_digit_pairs + 2 * (left % 100), 2);
+        left /= 100;
+        decimals = 0;
+    }
     for (; decimals > 0; decimals--, left /= 10) {
         if (trim && p == end && left % 10 == 0)
             continue;

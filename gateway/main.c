@@ -13,6 +13,7 @@
 #include "gateway/db_migrate.h"
 #include "gateway/fleet.h"
 #include "gateway/heritage.h"
+#include "gateway/json_memory.h"
 #include "gateway/log_file.h"
 #include "gateway/rate_limit.h"
 #include "gateway/reference.h"
@@ -142,20 +143,10 @@ static int run_with_config(struct arguments *arguments, char **argv)
     return code;
 }
 
-// jansson 2.14 writes past the heap when an allocation fails inside it (its issue 362): out of
-// memory ends the process instead, and the supervisor starts another.
-static void *alloc_or_abort(size_t n)
-{
-    void *p = malloc(n ? n : 1);
-    if (!p)
-        abort();
-    return p;
-}
-
 int main(int argc, char **argv)
 {
     struct arguments arguments;
-    json_set_alloc_funcs(alloc_or_abort, free);
+    tw_json_memory_install();
     json_object_seed(0); // random, once, before workers are forked
     // It has options of its own.
     if (argc > 1 && strcmp(argv[1], "token") == 0)

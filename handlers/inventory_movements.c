@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // inventory_movements: POST /v1/inventory/movements: what is received, counted, adjusted, or sent
 // to another store. One call is one document: all of its lines or none. Runs in: worker.
-#include <openssl/sha.h>
 #include <stdio.h>
 
+#include "gateway/digest.h"
 #include "gateway/reply.h"
 #include "handlers/handlers.h"
 #include "handlers/idempotency.h"
@@ -175,7 +175,7 @@ static struct tw_verdict inventory_move_2_moved(struct tw_req *req,
 
 // What the idempotency key stands for: the movement as understood, written in one canonical way.
 static void fingerprint(struct tw_req *req, const struct movement *movement, struct tw_str store,
-                        unsigned char out[SHA256_DIGEST_LENGTH])
+                        unsigned char out[TW_SHA256_BYTES])
 {
     const struct line *lines = movement->lines.items;
     struct tw_json text = tw_reply_body(req);
@@ -190,7 +190,7 @@ static void fingerprint(struct tw_req *req, const struct movement *movement, str
         tw_json_i64(&text, lines[i].quantity.value);
     }
     tw_json_array_end(&text);
-    SHA256((const unsigned char *)text.p, text.n, out);
+    tw_sha256((struct tw_str){text.p, text.n}, out);
 }
 
 static void put_line_params(struct tw_params *params, const struct tw_list *list)
@@ -210,7 +210,7 @@ static struct tw_verdict inventory_move_1_send(struct tw_req *req, const struct 
                                                struct tw_str key, struct tw_str store)
 {
     struct tw_uuid id = tw_uuid_v7(req->received_unix_ms);
-    unsigned char digest[SHA256_DIGEST_LENGTH];
+    unsigned char digest[TW_SHA256_BYTES];
     char buffer[2048];
     struct tw_params params;
     fingerprint(req, movement, store, digest);

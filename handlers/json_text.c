@@ -21,6 +21,8 @@ struct walk {
 static struct tw_str take_string(struct walk *walk)
 {
     size_t begin = ++walk->at;
+    if (begin < walk->text.n)
+        walk->at += tw_plain_run((struct tw_str){walk->text.p + begin, walk->text.n - begin});
     while (walk->at < walk->text.n && walk->text.p[walk->at] != '"')
         walk->at += walk->text.p[walk->at] == '\\' ? 2 : 1;
     size_t end = walk->at < walk->text.n ? walk->at : walk->text.n;

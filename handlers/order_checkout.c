@@ -33,10 +33,10 @@ static const struct tw_schema checkout_schema = {checkout_fields, TW_COUNT(check
 // The key stands for the checkout of this order in this way, whatever the order has become since.
 static void set_fingerprint(const struct tw_uuid *order_id, struct tw_sale_record *record)
 {
-    unsigned char text[sizeof(order_id->bytes) + SHA256_DIGEST_LENGTH];
+    unsigned char text[sizeof(order_id->bytes) + TW_SHA256_BYTES];
     memcpy(text, order_id->bytes, sizeof(order_id->bytes));
-    memcpy(text + sizeof(order_id->bytes), record->fingerprint, SHA256_DIGEST_LENGTH);
-    SHA256(text, sizeof(text), record->fingerprint);
+    memcpy(text + sizeof(order_id->bytes), record->fingerprint, TW_SHA256_BYTES);
+    tw_sha256((struct tw_str){(const char *)text, sizeof(text)}, record->fingerprint);
 }
 
 static void put_payments(struct tw_params *params, const struct tw_list *list)

@@ -4,8 +4,8 @@
 //
 // A refund names lines and quantities, or an amount, and needs an Idempotency-Key. A void undoes
 // the whole sale on its business day; there is at most one, so it needs no key. Runs in: worker.
-#include <openssl/sha.h>
 
+#include "gateway/digest.h"
 #include "gateway/reply.h"
 #include "handlers/handlers.h"
 #include "handlers/idempotency.h"
@@ -117,7 +117,7 @@ static struct tw_verdict refund_3_recorded(struct tw_req *req, const struct tw_d
 
 // What the key stands for: the request as understood, on this sale.
 static void fingerprint(struct tw_req *req, const struct tw_uuid *id, const struct refund *refund,
-                        unsigned char out[SHA256_DIGEST_LENGTH])
+                        unsigned char out[TW_SHA256_BYTES])
 {
     const struct refund_item *items = refund->items.items;
     struct tw_json text = tw_reply_body(req);
@@ -135,7 +135,7 @@ static void fingerprint(struct tw_req *req, const struct tw_uuid *id, const stru
         tw_json_bool(&text, !items[i].restock.present || items[i].restock.value);
     }
     tw_json_array_end(&text);
-    SHA256((const unsigned char *)text.p, text.n, out);
+    tw_sha256((struct tw_str){text.p, text.n}, out);
 }
 
 // $10 to $13
@@ -168,7 +168,7 @@ static struct tw_verdict refund_2_record(struct tw_req *req, const struct tw_uui
                                          const struct refund *refund, struct tw_str key,
                                          bool is_void)
 {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
+    unsigned char digest[TW_SHA256_BYTES];
     struct tw_uuid refund_id = tw_uuid_v7(req->received_unix_ms);
     char buffer[1024];
     struct tw_params params;

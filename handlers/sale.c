@@ -125,7 +125,7 @@ static void set_fingerprint(struct tw_req *req, struct tw_sale_record *record)
         tw_json_str(&text, payments[i].reference);
     }
     tw_json_array_end(&text);
-    SHA256((const unsigned char *)text.p, text.n, record->fingerprint);
+    tw_sha256((struct tw_str){text.p, text.n}, record->fingerprint);
 }
 
 bool tw_sale_check(struct tw_req *req, struct tw_sale_record *record, struct tw_faults *faults)

@@ -8,8 +8,7 @@
 #ifndef TW_SALE_H
 #define TW_SALE_H
 
-#include <openssl/sha.h>
-
+#include "gateway/digest.h"
 #include "handlers/schema.h"
 
 struct tw_sale_item {
@@ -41,7 +40,7 @@ struct tw_sale_record {
     struct tw_str key, store_id, register_id, cashier_id;
     bool has_sold_at, is_offline;
     int64_t sold_at_unix_ms;
-    unsigned char fingerprint[SHA256_DIGEST_LENGTH]; // what the key stands for
+    unsigned char fingerprint[TW_SHA256_BYTES]; // what the key stands for
 };
 
 // Completes a record whose `sale` was parsed, and whose `key` and `is_offline` are set: who sold

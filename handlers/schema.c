@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handlers/schema.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "gateway/json_memory.h"
 #include "handlers/json_text.h"
 #include "handlers/money.h"
 
 #define ERRORS_MAX  50 // enough to mend a body by; more would only cost
 #define POINTER_MAX 128
+#define FIELDS_MAX  40 // of any table
+
+// One step of the way to a value: the member `name` of an object, or an element of an array. The
+// steps lie on the stack; a pointer is written of them when there is a fault to be told.
+struct step {
+    const struct step *above; // NULL: the first one
+    const char *name;         // NULL: an element
+    size_t index;
+};
 
 struct parser {
     struct tw_req *req;
-    struct tw_problem_error errors[ERRORS_MAX];
+    const struct step *at; // the value at hand
     size_t n_errors;
-    char pointer[POINTER_MAX]; // of the value at hand
-    size_t pointer_n;
+    struct tw_problem_error errors[ERRORS_MAX];
 };
 
 static struct tw_str pool_copy(struct tw_req *req, const char *p, size_t n)
@@ -27,53 +37,57 @@ static struct tw_str pool_copy(struct tw_req *req, const char *p, size_t n)
     return (struct tw_str){copy, n};
 }
 
+// Goes one step down in a pointer of n bytes (RFC 6901: '~' and '/' are escaped), as far as there
+// is room for whole characters; returns its length. The parser has made sure that `name` is UTF-8.
+static size_t put_step(char pointer[POINTER_MAX], size_t n, const char *name)
+{
+    if (n < POINTER_MAX)
+        pointer[n++] = '/';
+    for (; *name && n + 2 <= POINTER_MAX; name++) {
+        if (*name == '~' || *name == '/') {
+            pointer[n++] = '~';
+            pointer[n++] = *name == '~' ? '0' : '1';
+        } else {
+            pointer[n++] = *name;
+        }
+    }
+    if (((unsigned char)*name & 0xC0) == 0x80) { // cut within a character: it goes as a whole
+        while (((unsigned char)pointer[n - 1] & 0xC0) == 0x80)
+            n--;
+        n--;
+    }
+    return n;
+}
+
+// The steps are as many as tables are nested: a few.
+static size_t put_pointer(char pointer[POINTER_MAX], const struct step *step)
+{
+    char index[24];
+    if (!step)
+        return 0;
+    size_t n = put_pointer(pointer, step->above);
+    (void)snprintf(index, sizeof(index), "%zu", step->index);
+    return put_step(pointer, n, step->name ? step->name : index);
+}
+
 static void fault(struct parser *parser, const char *code, const char *fmt, ...) TW_PRINTF(3, 4);
 
 static void fault(struct parser *parser, const char *code, const char *fmt, ...)
 {
     if (parser->n_errors == ERRORS_MAX)
         return;
-    char detail[160];
+    char detail[160], pointer[POINTER_MAX];
+    size_t pointer_n = put_pointer(pointer, parser->at);
     va_list args;
     va_start(args, fmt);
     int n = vsnprintf(detail, sizeof(detail), fmt, args);
     va_end(args);
     size_t length = n < 0 ? 0 : (size_t)n < sizeof(detail) ? (size_t)n : sizeof(detail) - 1;
     parser->errors[parser->n_errors++] = (struct tw_problem_error){
-        .pointer = pool_copy(parser->req, parser->pointer, parser->pointer_n),
+        .pointer = pool_copy(parser->req, pointer, pointer_n),
         .code = code,
         .detail = pool_copy(parser->req, detail, length),
     };
-}
-
-// Goes one step down in the pointer (RFC 6901: '~' and '/' are escaped), as far as there is room
-// for whole characters; returns where it was. The parser has made sure that `name` is UTF-8.
-static size_t enter(struct parser *parser, const char *name)
-{
-    size_t before = parser->pointer_n;
-    size_t n = before;
-    if (n < POINTER_MAX)
-        parser->pointer[n++] = '/';
-    for (; *name && n + 2 <= POINTER_MAX; name++) {
-        if (*name == '~' || *name == '/') {
-            parser->pointer[n++] = '~';
-            parser->pointer[n++] = *name == '~' ? '0' : '1';
-        } else {
-            parser->pointer[n++] = *name;
-        }
-    }
-    if (((unsigned char)*name & 0xC0) == 0x80) { // cut within a character: it goes as a whole
-        while (((unsigned char)parser->pointer[n - 1] & 0xC0) == 0x80)
-            n--;
-        n--;
-    }
-    parser->pointer_n = n;
-    return before;
-}
-
-static void leave(struct parser *parser, size_t before)
-{
-    parser->pointer_n = before;
 }
 
 // ---- values -------------------------------------------------------------------------------------
@@ -175,14 +189,12 @@ static void parse_list(struct parser *parser, const struct tw_field *field, cons
     }
     out->items = tw_req_alloc(parser->req, n * size + 1);
     out->n = n;
-    for (size_t i = 0; i < n; i++) {
-        char index[24];
-        (void)snprintf(index, sizeof(index), "%zu", i);
-        size_t before = enter(parser, index);
-        parse_object(parser, field->element, json_array_get(json, i),
-                     (char *)out->items + i * size);
-        leave(parser, before);
-    }
+    struct step step = {.above = parser->at};
+    parser->at = &step;
+    for (; step.index < n; step.index++)
+        parse_object(parser, field->element, json_array_get(json, step.index),
+                     (char *)out->items + step.index * size);
+    parser->at = step.above;
 }
 
 static void parse_value(struct parser *parser, const struct tw_field *field, const json_t *json,
@@ -213,12 +225,29 @@ static void parse_value(struct parser *parser, const struct tw_field *field, con
     }
 }
 
-static bool is_known(const struct tw_schema *schema, const char *name)
+// The row of a name; schema->n: there is none.
+static size_t find_field(const struct tw_schema *schema, const char *name)
 {
     for (size_t i = 0; i < schema->n; i++)
-        if (strcmp(schema->fields[i].name, name) == 0)
-            return true;
-    return false;
+        if (schema->fields[i].name[0] == name[0] && strcmp(schema->fields[i].name, name) == 0)
+            return i;
+    return schema->n;
+}
+
+// The values in the order of the table. False: there are others.
+static bool sort_members(const struct tw_schema *schema, json_t *json, json_t *values[FIELDS_MAX])
+{
+    bool all_known = true;
+    for (size_t i = 0; i < schema->n; i++)
+        values[i] = NULL;
+    for (void *i = json_object_iter(json); i; i = json_object_iter_next(json, i)) {
+        size_t field = find_field(schema, json_object_iter_key(i));
+        if (field < schema->n)
+            values[field] = json_object_iter_value(i);
+        else
+            all_known = false;
+    }
+    return all_known;
 }
 
 static void refuse_unknown(struct parser *parser, const struct tw_schema *schema, json_t *json)
@@ -226,35 +255,45 @@ static void refuse_unknown(struct parser *parser, const struct tw_schema *schema
     const char *name;
     json_t *value;
     json_object_foreach (json, name, value) {
-        if (is_known(schema, name))
+        struct step step = {.above = parser->at, .name = name};
+        if (find_field(schema, name) < schema->n)
             continue;
-        size_t before = enter(parser, name);
+        parser->at = &step;
         fault(parser, "unknown", "There is no such field.");
-        leave(parser, before);
+        parser->at = step.above;
     }
+}
+
+static void parse_field(struct parser *parser, const struct tw_field *field, const json_t *value,
+                        void *out)
+{
+    struct step step = {.above = parser->at, .name = field->name};
+    parser->at = &step;
+    if (value && !json_is_null(value))
+        parse_value(parser, field, value, (char *)out + field->offset);
+    else if (field->required || (value && field->not_null))
+        fault(parser, "required", "Must be given.");
+    else if (value && field->null_at)
+        memset((char *)out + field->null_at, true, sizeof(bool));
+    parser->at = step.above;
 }
 
 static void parse_object(struct parser *parser, const struct tw_schema *schema, json_t *json,
                          void *out)
 {
+    json_t *values[FIELDS_MAX];
+    assert(schema->n <= FIELDS_MAX);
     memset(out, 0, schema->size);
     if (!json_is_object(json)) {
         fault(parser, "type", "Must be an object.");
         return;
     }
-    for (size_t i = 0; i < schema->n; i++) {
-        const struct tw_field *field = &schema->fields[i];
-        json_t *value = json_object_get(json, field->name);
-        size_t before = enter(parser, field->name);
-        if (value && !json_is_null(value))
-            parse_value(parser, field, value, (char *)out + field->offset);
-        else if (field->required || (value && field->not_null))
-            fault(parser, "required", "Must be given.");
-        else if (value && field->null_at)
-            memset((char *)out + field->null_at, true, sizeof(bool));
-        leave(parser, before);
-    }
-    refuse_unknown(parser, schema, json);
+    bool all_known = sort_members(schema, json, values);
+    for (size_t i = 0; i < schema->n; i++)
+        if (values[i] || schema->fields[i].required)
+            parse_field(parser, &schema->fields[i], values[i], out);
+    if (!all_known)
+        refuse_unknown(parser, schema, json);
 }
 
 // ---- a text -------------------------------------------------------------------------------------
@@ -287,7 +326,7 @@ static void fault_malformed(struct tw_req *req, struct tw_str text, const json_e
                                  .detail = pool_copy(req, detail, strlen(detail)).p};
 }
 
-// The text as a tree, or NULL and why.
+// The text as a tree, which ends with tw_json_memory_end; or NULL and why.
 static json_t *load(struct tw_req *req, struct tw_str text, struct tw_faults *faults)
 {
     size_t at;
@@ -298,15 +337,16 @@ static json_t *load(struct tw_req *req, struct tw_str text, struct tw_faults *fa
                                      .detail = "The body is nested too deeply."};
         return NULL;
     }
+    tw_json_memory_begin();
     json_t *json = json_loadb(text.p ? text.p : "", text.n, JSON_REJECT_DUPLICATES, &error);
-    if (!json) {
-        fault_malformed(req, text, &error, faults);
-    } else if (fault == TW_JSON_MINUS_ZERO) {
+    if (json && fault != TW_JSON_MINUS_ZERO)
+        return json;
+    if (json)
         fault_number(req, text, at, faults);
-        json_decref(json);
-        json = NULL;
-    }
-    return json;
+    else
+        fault_malformed(req, text, &error, faults);
+    tw_json_memory_end(json);
+    return NULL;
 }
 
 static struct parser *parser_new(struct tw_req *req)
@@ -314,7 +354,7 @@ static struct parser *parser_new(struct tw_req *req)
     struct parser *parser = tw_req_alloc(req, sizeof(*parser));
     parser->req = req;
     parser->n_errors = 0;
-    parser->pointer_n = 0;
+    parser->at = NULL;
     return parser;
 }
 
@@ -334,9 +374,9 @@ bool tw_text_parse(struct tw_req *req, struct tw_str text, const struct tw_schem
     struct parser parser; // on the stack: a body may hold hundreds of texts
     parser.req = req;
     parser.n_errors = 0;
-    parser.pointer_n = 0;
+    parser.at = NULL;
     parse_object(&parser, schema, json, out);
-    json_decref(json);
+    tw_json_memory_end(json);
     if (!judge(&parser, faults)) {
         size_t bytes = parser.n_errors * sizeof(parser.errors[0]);
         faults->errors = memcpy(tw_req_alloc(req, bytes), parser.errors, bytes);
@@ -397,6 +437,6 @@ bool tw_body_parse_each(struct tw_req *req, const struct tw_schema *schema, size
         *out = tw_req_alloc(req, *n * sizeof(**out));
     for (size_t i = 0; is_good && i < *n; i++)
         (*out)[i] = parse_element(parser, schema, json_array_get(json, i));
-    json_decref(json);
+    tw_json_memory_end(json);
     return is_good;
 }
