@@ -166,6 +166,47 @@ SQL
             "$(sql -c "SELECT count(*) FROM transactions WHERE store_id LIKE 'mixed_'")"
 }
 
+# Somebody begins to count a product while a batch waits for the stock of another one, and one of the
+# batch's sales is refused: what was not counted when the stock was locked is not taken from.
+test_counted_meanwhile() {
+    sql >"$work/other" 2>&1 <<'SQL' &
+SET statement_timeout = '20s';
+BEGIN;
+UPDATE inventory SET stock_milli = 2000 WHERE store_id = 'begun' AND product_id = test_id(6);
+INSERT INTO inventory (store_id, product_id, stock_milli) VALUES ('begun', test_id(5), 500000);
+INSERT INTO inventory_movements (store_id, product_id, quantity_milli, kind, principal)
+VALUES ('begun', test_id(6), 2000 - 1000000, 'count', 'test'), ('begun', test_id(5), 500000, 'count', 'test');
+SELECT pg_advisory_xact_lock(20261128);
+DO $$ BEGIN
+    WHILE NOT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid) LOOP
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+END $$;
+COMMIT;
+SQL
+    sql <<'SQL' || return 1
+SET statement_timeout = '20s';
+DO $$ BEGIN
+    WHILE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 20261128) LOOP
+        PERFORM pg_sleep(0.005);
+    END LOOP;
+END $$;
+INSERT INTO outcome
+SELECT 'begun', verdict, sale_index::text
+  FROM record_sales(ARRAY[test_id(81), test_id(82)], ARRAY['user', 'user'], ARRAY['begun 1', 'begun 2'],
+    ARRAY['\x01', '\x01']::bytea[], ARRAY['begun', 'begun'], ARRAY['r1', 'r1'], ARRAY['c', 'c'],
+    ARRAY[NULL, NULL]::timestamptz[], ARRAY['cash', 'cash'], ARRAY[NULL, NULL]::int8[], ARRAY[NULL, NULL]::uuid[],
+    ARRAY[NULL, NULL]::int8[], ARRAY[NULL, NULL]::bool[], ARRAY[1, 1, 2],
+    ARRAY[test_id(5), test_id(6), test_id(6)], ARRAY[1000, 1000, 5000]::int8[], ARRAY[0, 0, 0]::int8[],
+    '{}', '{}', '{}', '{}', 'EUR', true, 'UTC', 0);
+SQL
+    wait $! || { cat "$work/other"; return 1; }
+    expect "SELECT string_agg(verdict, ' ' ORDER BY answer) FROM outcome WHERE store = 'begun'" \
+        'recorded insufficient-stock' &&
+        expect "SELECT string_agg(stock_milli::text, ' ' ORDER BY product_id) FROM inventory
+                WHERE store_id = 'begun'" '500000 1000'
+}
+
 test_invariants() {
     expect "SELECT count(*) FROM inventory i WHERE stock_milli <> (SELECT sum(quantity_milli)
             FROM inventory_movements m WHERE m.store_id = i.store_id AND m.product_id = i.product_id)" 0 &&
@@ -201,12 +242,14 @@ INSERT INTO products (product_id, name, price_minor, tax_rate_micro)
 SELECT test_id(n), 'Product ' || n, 99 + 10 * n, 50000 * (n % 4) FROM generate_series(1, 20) n;
 INSERT INTO inventory (store_id, product_id, stock_milli)
 SELECT store, test_id(n), CASE WHEN store = 'last' THEN 1000 ELSE 1000000 END
-  FROM unnest(ARRAY['last', 'same', 'sameid', 'cross', 'mixed0', 'mixed1']) store, generate_series(1, 18) n;
+  FROM unnest(ARRAY['last', 'same', 'sameid', 'cross', 'mixed0', 'mixed1']) store, generate_series(1, 18) n
+UNION ALL SELECT 'begun', test_id(6), 1000000;
 UPDATE inventory SET stock_milli = 10000 WHERE store_id LIKE 'mixed_' AND product_id < test_id(4);
 INSERT INTO inventory_movements (store_id, product_id, quantity_milli, kind, principal)
 SELECT store_id, product_id, stock_milli, 'count', 'test' FROM inventory;
 SQL
-[ -n "$only" ] || for name in last_item same_key same_id crossing_baskets crossing_keys crossing_batches invariants; do
+[ -n "$only" ] || for name in last_item same_key same_id crossing_baskets crossing_keys crossing_batches counted_meanwhile \
+    invariants; do
     "test_$name" >"$work/out" 2>&1
     report "concurrent: $name" $?
 done
