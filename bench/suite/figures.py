@@ -13,7 +13,7 @@ from suite.setting import BENCH, ROOT
 OPEN_PART = 0.7  # of the capacity, which a closed loop of the same generator finds just before
 OPEN_S, ROOM_S, CAPACITY_S = 8, 3, 2
 # R of one worker's capacity; at a low rate a request costs more, as fewer share a wake-up.
-ROOM_PART = {"cache": 0.15, "read": 0.1}
+ROOM_PART = {"cache": 0.15, "read": 0.07}
 ROOM_BUSY_AT_MOST = 0.6
 BATCH = 500
 BATCH_CONNECTIONS = 2
