@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gateway/log.h"
+#include "gateway/schedule.h"
 #include "gateway/seccomp.h"
 
 static void close_between(int first, int last)
@@ -84,6 +85,7 @@ _Noreturn void tw_become_worker(const struct tw_heritage *heritage, const struct
     char name[16];
     snprintf(name, sizeof(name), "tillway-w%u", heritage->worker_index);
     (void)prctl(PR_SET_NAME, name);
+    tw_schedule_as_before();
     reset_signals(signal_mask);
     close_all_but(heritage);
     tw_log_open("worker", (int)heritage->worker_index, log);

@@ -32,6 +32,7 @@
 #include "gateway/admin.h"
 #include "gateway/log.h"
 #include "gateway/notify.h"
+#include "gateway/schedule.h"
 #include "gateway/supervise.h"
 #include "gateway/tls_files.h"
 #include "gateway/trace_export.h"
@@ -395,6 +396,7 @@ int tw_master_run(const struct tw_master_setup *setup, struct tw_config *config)
     const struct tw_log_setup log = tw_generation_log_setup(config);
     tw_log_open("master", -1, &log);
     event_set_log_callback(on_libevent_log);
+    tw_schedule_patient();
     bool furnished = furnish(&master, config);
     if (!furnished)
         tw_config_free(config);

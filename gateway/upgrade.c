@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "gateway/schedule.h"
+
 #define VARIABLE  "TILLWAY_UPGRADE"
 #define VERSION   1
 #define ROWS_MAX  4096
@@ -55,6 +57,7 @@ static _Noreturn void become(char *const *argv, const struct tw_inheritance *giv
 {
     static const int handled[] = {SIGTERM, SIGINT, SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2};
     set_close_on_exec(give, 0);
+    tw_schedule_as_before();
     for (size_t i = 0; i < TW_COUNT(handled); i++)
         (void)signal(handled[i], SIG_DFL);
     (void)sigprocmask(SIG_SETMASK, mask, NULL);

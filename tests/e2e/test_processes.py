@@ -15,7 +15,7 @@ import pytest
 
 from kit.clients import LOST, Api, Connection, Load, at_once
 from kit.invariants import is_connected
-from kit.processes import (SANITIZED, cpu_percent, descriptors, eventually, free_port, group_members,
+from kit.processes import (SANITIZED, children, cpu_percent, descriptors, eventually, free_port, group_members,
                            is_alive, patient, resident_kib, scaled, unread_bytes)
 from test_sales import lock_stock
 
@@ -292,6 +292,32 @@ def test_memory_and_descriptors_come_back(start, shop):
     eventually(lambda: descriptors(pid) == fds, what="descriptors are back")
     if not SANITIZED:  # whose quarantine keeps what was freed
         assert resident_kib(pid) < memory * 1.05 + 1024
+
+
+def schedules(gateway):
+    """(of the master, of its workers)"""
+    return os.sched_getscheduler(gateway.pid), [os.sched_getscheduler(pid) for pid in children(gateway.pid)]
+
+
+def test_the_master_gives_way_to_workers(start):
+    """Whatever wakes it preempts nobody; workers, and a binary's own workers after an upgrade, are as before."""
+    gateway = start()
+    expected = os.SCHED_BATCH, [os.SCHED_OTHER] * 2
+    assert schedules(gateway) == expected
+    for change in (gateway.reload, gateway.upgrade, gateway.reload):
+        change()
+        eventually(lambda: len(children(gateway.pid)) == 2, patient(10), what="the old workers have left")
+        assert schedules(gateway) == expected
+
+
+def test_a_chosen_schedule_is_left_alone(start):
+    """Of the whole service, such as systemd's CPUSchedulingPolicy=."""
+    os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    try:
+        gateway = start()
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    assert schedules(gateway) == (os.SCHED_BATCH, [os.SCHED_BATCH] * 2)
 
 
 @pytest.mark.parametrize("kind", ["pipe nobody reads", "closed pipe"])
