@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <event2/http.h>
 #include <event2/listener.h>
@@ -38,6 +39,14 @@ static bool add_common_headers(struct evkeyvalq *headers)
     return true;
 }
 
+// libevent writes 16 KiB at a time otherwise, and looks for events between: a scrape was ten
+// writes, and the scraper woke, and took somebody's processor, at each of them.
+static void write_at_once(struct evhttp_request *req, size_t n)
+{
+    struct bufferevent *io = evhttp_connection_get_bufferevent(evhttp_request_get_connection(req));
+    (void)bufferevent_set_max_single_write(io, HEADERS_MAX_BYTES + n);
+}
+
 void tw_admin_send(struct evhttp_request *req, int code, const char *type, struct tw_str body)
 {
     struct evkeyvalq *headers = evhttp_request_get_output_headers(req);
@@ -49,8 +58,10 @@ void tw_admin_send(struct evhttp_request *req, int code, const char *type, struc
         evhttp_add_header(headers, "Content-Length", length) != 0 || !add_common_headers(headers) ||
         (!head_only && evbuffer_add(out, body.p, body.n) != 0))
         evhttp_send_error(req, HTTP_INTERNAL, NULL);
-    else
+    else {
+        write_at_once(req, body.n);
         evhttp_send_reply(req, code, NULL, out);
+    }
     if (out)
         evbuffer_free(out);
 }
@@ -208,6 +219,7 @@ void tw_admin_free(struct tw_admin *admin)
         event_free(admin->rest);
     if (admin->http)
         evhttp_free(admin->http);
+    tw_lines_free(admin->lines);
     free(admin->metrics.p);
     free(admin);
 }

@@ -54,8 +54,11 @@ static void get_metrics(struct evhttp_request *req, struct tw_admin *admin)
     struct tw_text *text = &admin->metrics;
     text->n = 0;
     text->failed = false;
-    tw_metrics_text(&view, text);
-    if (text->failed)
+    if (!admin->lines)
+        admin->lines = tw_metrics_lines(view.shared, view.routes);
+    if (admin->lines)
+        tw_metrics_text(&view, admin->lines, text);
+    if (!admin->lines || text->failed)
         tw_admin_send_problem(req, TW_INTERNAL, NULL);
     else
         tw_admin_send(req, HTTP_OK, TW_METRICS_CONTENT_TYPE, (struct tw_str){text->p, text->n});

@@ -24,6 +24,7 @@ struct tw_admin {
     uint16_t port;
     const struct tw_config *config;
     struct tw_admin_source source;
+    struct tw_lines *lines; // of /metrics; NULL before the first scrape
     struct tw_text metrics; // the last answer of /metrics: its memory is used again
     struct tw_admin_waiter waiters[TW_ADMIN_WAITERS_MAX];
     size_t n_waiters;

@@ -6,8 +6,6 @@
 #include "gateway/metrics_put.h"
 #include "gateway/version.h"
 
-#define LABELS_MAX_BYTES 512
-
 static void put_one(struct tw_text *out, enum tw_family family, uint64_t value)
 {
     tw_put_family(out, family);
@@ -56,7 +54,7 @@ static void put_worker(const struct tw_metrics_view *view, const struct tw_worke
 {
     const struct tw_process_stats *process = worker->process;
     uint64_t age_us = view->now_us - worker->started_us;
-    char labels[LABELS_MAX_BYTES];
+    char labels[TW_LABELS_MAX_BYTES];
     snprintf(labels, sizeof(labels), "worker=\"%u\"", worker->index);
     if (family == TW_FAMILY_WORKER_START)
         tw_put_seconds(out, family, labels, (uint64_t)view->now_unix_ms * 1000 - age_us);
@@ -92,7 +90,7 @@ static void put_workers(const struct tw_metrics_view *view, struct tw_text *out)
 
 static void put_jwks_fetches(const struct tw_metrics_view *view, struct tw_text *out)
 {
-    char labels[LABELS_MAX_BYTES];
+    char labels[TW_LABELS_MAX_BYTES];
     tw_put_family(out, TW_FAMILY_JWKS_FETCHES);
     for (size_t i = 0; i < view->n_jwks; i++) {
         const struct tw_jwks_stats *stats = &view->jwks[i];
@@ -105,7 +103,7 @@ static void put_jwks_fetches(const struct tw_metrics_view *view, struct tw_text 
 
 static void put_jwks(const struct tw_metrics_view *view, struct tw_text *out)
 {
-    char labels[LABELS_MAX_BYTES];
+    char labels[TW_LABELS_MAX_BYTES];
     if (view->n_jwks == 0)
         return;
     put_jwks_fetches(view, out);
@@ -120,7 +118,7 @@ static void put_jwks(const struct tw_metrics_view *view, struct tw_text *out)
 
 static void put_certificates(const struct tw_metrics_view *view, struct tw_text *out)
 {
-    char labels[LABELS_MAX_BYTES];
+    char labels[TW_LABELS_MAX_BYTES];
     if (view->n_certificates == 0)
         return;
     tw_put_family(out, TW_FAMILY_CERTIFICATE_EXPIRY);

@@ -2,8 +2,7 @@
 // metrics_put: single lines of Prometheus' text format, and the table of families. Private to
 // metrics_*.c.
 //
-// A scrape is some two thousand lines, so they are put together by hand, which printf would take
-// several times as long for. Runs in: master. Pure.
+// Runs in: master. Pure.
 
 #ifndef TW_METRICS_PUT_H
 #define TW_METRICS_PUT_H
@@ -16,24 +15,29 @@ enum tw_family {
     TW_FAMILY_COUNT
 };
 
-// Cells of one kind, summed over all pages.
-struct tw_histogram_sum {
-    uint64_t sum_us;
-    uint64_t buckets[TW_LATENCY_BUCKETS];
-};
+#define TW_LABELS_MAX_BYTES 512
+#define TW_NUMBER_MAX_BYTES 24 // what tw_write_*() write, and the end of a line
+
+// Whether `n` bytes more will fit; if not, `out` has failed.
+bool tw_text_has_room(struct tw_text *out, size_t n);
+
+// Writes a number, without a NUL: returns where it ends.
+char *tw_write_u64(char *to, uint64_t value);
+char *tw_write_i64(char *to, int64_t value);
+char *tw_write_seconds(char *to, uint64_t us);
 
 // HELP and TYPE of a family, before its lines.
 void tw_put_family(struct tw_text *out, enum tw_family family);
 void tw_put_head(struct tw_text *out, const char *name, const char *type, const char *help);
 
-// One line; `labels` is what stands between the braces, "" for none.
-void tw_put_i64(struct tw_text *out, const char *name, const char *labels, int64_t value);
+// What stands before a line's number; `labels` is what stands between the braces, "" for none.
+void tw_put_line(struct tw_text *out, const char *name, const char *suffix, const char *labels);
+void tw_put_name(struct tw_text *out, enum tw_family family, const char *suffix,
+                 const char *labels);
+
+// One line.
 void tw_put_u64(struct tw_text *out, enum tw_family family, const char *labels, uint64_t value);
 void tw_put_seconds(struct tw_text *out, enum tw_family family, const char *labels, uint64_t us);
-
-// One series of a histogram.
-void tw_put_histogram(struct tw_text *out, enum tw_family family, const char *labels,
-                      const struct tw_histogram_sum *sum);
 
 // Writes name="value", escaped and with an end, at the end of `labels`, and a comma before it when
 // there is something before it. What does not fit is cut.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "gateway/metrics_lines.h"
 #include "gateway/metrics_master.h"
 #include "gateway/metrics_put.h"
 #include "gateway/sales_stats.h"
@@ -19,105 +20,153 @@ static const struct {
 #include "gateway/metrics.def"
 };
 
-#define LABELS_MAX_BYTES 512
-#define PAGE_CELLS       (sizeof(struct tw_worker_page) / sizeof(_Atomic uint64_t))
+// ---- lines about the pages, made once ---------------------------------------------------------
 
-// ---- cells --------------------------------------------------------------------------------------
+// Any page does: only where a cell stands in it is asked for.
+struct builder {
+    struct tw_lines *lines;
+    const struct tw_worker_page *page;
+};
 
-static uint64_t load(const _Atomic uint64_t *cell)
+static void head(const struct builder *to, enum tw_family family)
 {
-    return atomic_load_explicit(cell, memory_order_relaxed);
+    tw_put_family(tw_lines_text(to->lines), family);
 }
 
-static const struct tw_worker_page *first_page(const struct tw_metrics_view *view)
+static void put_scalars(const struct builder *to)
 {
-    return tw_shared_worker(view->shared, 0);
-}
-
-// The sum over all pages of what stands where `cell` stands in the first one. They stand one behind
-// the other (shared.h).
-static uint64_t sum_cell(const struct tw_metrics_view *view, const _Atomic uint64_t *cell)
-{
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < view->n_pages; i++, cell += PAGE_CELLS)
-        sum += load(cell);
-    return sum;
-}
-
-static struct tw_histogram_sum sum_histogram(const struct tw_metrics_view *view,
-                                             const struct tw_histogram *of)
-{
-    struct tw_histogram_sum sum;
-    for (size_t i = 0; i < TW_LATENCY_BUCKETS; i++)
-        sum.buckets[i] = sum_cell(view, &of->buckets[i]);
-    sum.sum_us = sum_cell(view, &of->sum_us);
-    return sum;
-}
-
-static void put_scalars(const struct tw_metrics_view *view, struct tw_text *out)
-{
+    struct tw_text *text = tw_lines_text(to->lines);
     for (unsigned i = 0; i < TW_METRIC_COUNT; i++) {
+        bool is_counter = metrics[i].kind == COUNTER;
         if (i == 0 || strcmp(metrics[i].name, metrics[i - 1].name) != 0)
-            tw_put_head(out, metrics[i].name, metrics[i].kind == COUNTER ? "counter" : "gauge",
-                        metrics[i].help);
-        tw_put_i64(out, metrics[i].name, metrics[i].labels, // gauges are two's complement
-                   (int64_t)sum_cell(view, &first_page(view)->metrics[i]));
+            tw_put_head(text, metrics[i].name, is_counter ? "counter" : "gauge", metrics[i].help);
+        tw_put_line(text, metrics[i].name, "", metrics[i].labels);
+        tw_lines_value(to->lines, is_counter ? TW_LINE_COUNT : TW_LINE_GAUGE, to->page,
+                       &to->page->metrics[i]);
     }
 }
 
 // ---- requests -----------------------------------------------------------------------------------
 
 // Labels of a row of struct tw_worker_page.routes: 0 stands for what matched no route.
-static void row_labels(const struct tw_metrics_view *view, size_t row, char *out, size_t size)
+static void row_labels(const struct tw_route_table *routes, size_t row, char *out, size_t size)
 {
-    const struct tw_route *route = row > 0 ? &view->routes->rows[row - 1] : NULL;
+    const struct tw_route *route = row > 0 ? &routes->rows[row - 1] : NULL;
     snprintf(out, size, "method=\"%s\",route=\"%s\"", route ? tw_method_name(route->method) : "any",
              route ? route->pattern : "unmatched");
 }
 
-static void put_requests(const struct tw_metrics_view *view, struct tw_text *out)
+static void put_requests(const struct builder *to, const struct tw_route_table *routes)
 {
     static const char *const classes[6] = {"abandoned", "1xx", "2xx", "3xx", "4xx", "5xx"};
-    char labels[LABELS_MAX_BYTES];
-    tw_put_family(out, TW_FAMILY_HTTP_REQUESTS);
-    for (size_t row = 0; row <= view->routes->n; row++) {
-        const struct tw_route_stats *stats = &first_page(view)->routes[row];
-        row_labels(view, row, labels, sizeof(labels));
+    char labels[TW_LABELS_MAX_BYTES];
+    head(to, TW_FAMILY_HTTP_REQUESTS);
+    for (size_t row = 0; row <= routes->n; row++) {
+        row_labels(routes, row, labels, sizeof(labels));
         size_t n = strlen(labels);
         for (size_t i = 0; i < TW_COUNT(classes); i++) {
             labels[n] = '\0';
             tw_label_add(labels, sizeof(labels), "status", classes[i]);
-            tw_put_u64(out, TW_FAMILY_HTTP_REQUESTS, labels, sum_cell(view, &stats->by_class[i]));
+            tw_lines_cell(to->lines, TW_FAMILY_HTTP_REQUESTS, labels, to->page,
+                          &to->page->routes[row].by_class[i]);
         }
     }
 }
 
-static void put_durations(const struct tw_metrics_view *view, struct tw_text *out)
+static void put_durations(const struct builder *to, const struct tw_route_table *routes)
 {
-    char labels[LABELS_MAX_BYTES];
-    tw_put_family(out, TW_FAMILY_HTTP_DURATION);
-    for (size_t row = 0; row <= view->routes->n; row++) {
-        struct tw_histogram_sum sum = sum_histogram(view, &first_page(view)->routes[row].latency);
-        row_labels(view, row, labels, sizeof(labels));
-        tw_put_histogram(out, TW_FAMILY_HTTP_DURATION, labels, &sum);
+    char labels[TW_LABELS_MAX_BYTES];
+    head(to, TW_FAMILY_HTTP_DURATION);
+    for (size_t row = 0; row <= routes->n; row++) {
+        row_labels(routes, row, labels, sizeof(labels));
+        tw_lines_histogram(to->lines, TW_FAMILY_HTTP_DURATION, labels, to->page,
+                           &to->page->routes[row].latency);
     }
 }
 
-static void put_problems(const struct tw_metrics_view *view, struct tw_text *out)
+static void put_problems(const struct builder *to)
 {
-    char labels[LABELS_MAX_BYTES];
-    tw_put_family(out, TW_FAMILY_PROBLEMS);
+    char labels[TW_LABELS_MAX_BYTES];
+    head(to, TW_FAMILY_PROBLEMS);
     for (unsigned i = TW_OK + 1; i < TW_STATUS_COUNT; i++) {
         snprintf(labels, sizeof(labels), "code=\"%s\"", tw_status_info((enum tw_status)i)->code);
-        tw_put_u64(out, TW_FAMILY_PROBLEMS, labels, sum_cell(view, &first_page(view)->problems[i]));
+        tw_lines_cell(to->lines, TW_FAMILY_PROBLEMS, labels, to->page, &to->page->problems[i]);
     }
 }
 
-// ---- limits -------------------------------------------------------------------------------------
+// ---- statements ---------------------------------------------------------------------------------
+
+static const char *const lane_names[TW_LANE_COUNT] = {"fast", "write", "slow"};
+
+static void put_queue_waits(const struct builder *to)
+{
+    char labels[TW_LABELS_MAX_BYTES];
+    head(to, TW_FAMILY_QUEUE_WAIT);
+    for (size_t lane = 0; lane < TW_LANE_COUNT; lane++) {
+        snprintf(labels, sizeof(labels), "lane=\"%s\"", lane_names[lane]);
+        tw_lines_histogram(to->lines, TW_FAMILY_QUEUE_WAIT, labels, to->page,
+                           &to->page->queue_waits[lane]);
+    }
+}
+
+static void put_statement(const struct builder *to, enum tw_family family, size_t stmt)
+{
+    static const char *const sqlstates[] = TW_SQLSTATES;
+    const struct tw_statement_stats *stats = &to->page->statements[stmt];
+    char labels[TW_LABELS_MAX_BYTES];
+    int n = snprintf(labels, sizeof(labels), "statement=\"%s\"", tw_statements[stmt].name);
+    if (family == TW_FAMILY_STATEMENT_DURATION) {
+        tw_lines_histogram(to->lines, family, labels, to->page, &stats->duration);
+    } else if (family == TW_FAMILY_STATEMENT_ROWS) {
+        tw_lines_cell(to->lines, family, labels, to->page, &stats->rows);
+    } else {
+        for (size_t i = 0; i < TW_SQLSTATE_COUNT; i++) {
+            labels[n] = '\0';
+            tw_label_add(labels, sizeof(labels), "sqlstate", sqlstates[i]);
+            tw_lines_cell(to->lines, family, labels, to->page, &stats->errors[i]);
+        }
+    }
+}
+
+// Those that workers run: not what sets up a connection or belongs to the command line.
+static void put_statements(const struct builder *to, enum tw_family family)
+{
+    head(to, family);
+    for (size_t stmt = 0; stmt < TW_STMT_COUNT; stmt++)
+        if (tw_statements[stmt].lane < TW_LANE_COUNT)
+            put_statement(to, family, stmt);
+}
+
+struct tw_lines *tw_metrics_lines(struct tw_shared *shared, const struct tw_route_table *routes)
+{
+    const struct builder to = {tw_lines_new(), tw_shared_worker(shared, 0)};
+    if (!to.lines)
+        return NULL;
+    put_scalars(&to);
+    put_problems(&to);
+    put_requests(&to, routes);
+    put_durations(&to, routes);
+    put_queue_waits(&to);
+    put_statements(&to, TW_FAMILY_STATEMENT_DURATION);
+    put_statements(&to, TW_FAMILY_STATEMENT_ROWS);
+    put_statements(&to, TW_FAMILY_STATEMENT_ERRORS);
+    if (!tw_lines_failed(to.lines))
+        return to.lines;
+    tw_lines_free(to.lines);
+    return NULL;
+}
+
+// ---- limits: a reload may change the policies
+// -------------------------------------------------------------------------------------
+
+static const struct tw_worker_page *first_page(const struct tw_metrics_view *view)
+{
+    return tw_shared_worker(view->shared, 0);
+}
 
 static void put_decisions(const struct tw_metrics_view *view, struct tw_text *out)
 {
-    char labels[LABELS_MAX_BYTES];
+    char labels[TW_LABELS_MAX_BYTES];
     tw_put_family(out, TW_FAMILY_LIMIT_DECISIONS);
     for (size_t i = 0; i < view->n_policies; i++) {
         const char *name = view->policies[i].name;
@@ -128,7 +177,7 @@ static void put_decisions(const struct tw_metrics_view *view, struct tw_text *ou
             tw_label_add(labels, sizeof(labels), "policy", name);
             tw_label_add(labels, sizeof(labels), "result", allowed ? "allowed" : "refused");
             tw_put_u64(out, TW_FAMILY_LIMIT_DECISIONS, labels,
-                       sum_cell(view, allowed ? &stats->allowed : &stats->refused));
+                       tw_cell_sum(allowed ? &stats->allowed : &stats->refused, view->n_pages));
         }
     }
 }
@@ -141,52 +190,6 @@ static void put_limits(const struct tw_metrics_view *view, struct tw_text *out)
     tw_put_u64(out, TW_FAMILY_LIMIT_OVERFLOWS, "", tw_limit_overflows(view->limits));
     tw_put_family(out, TW_FAMILY_LIMIT_TABLE_BYTES);
     tw_put_u64(out, TW_FAMILY_LIMIT_TABLE_BYTES, "", tw_limit_table_bytes(view->limits));
-}
-
-// ---- statements ---------------------------------------------------------------------------------
-
-static const char *const lane_names[TW_LANE_COUNT] = {"fast", "write", "slow"};
-
-static void put_queue_waits(const struct tw_metrics_view *view, struct tw_text *out)
-{
-    char labels[LABELS_MAX_BYTES];
-    tw_put_family(out, TW_FAMILY_QUEUE_WAIT);
-    for (size_t lane = 0; lane < TW_LANE_COUNT; lane++) {
-        struct tw_histogram_sum sum = sum_histogram(view, &first_page(view)->queue_waits[lane]);
-        snprintf(labels, sizeof(labels), "lane=\"%s\"", lane_names[lane]);
-        tw_put_histogram(out, TW_FAMILY_QUEUE_WAIT, labels, &sum);
-    }
-}
-
-static void put_statement(const struct tw_metrics_view *view, enum tw_family family, size_t stmt,
-                          struct tw_text *out)
-{
-    static const char *const sqlstates[] = TW_SQLSTATES;
-    const struct tw_statement_stats *stats = &first_page(view)->statements[stmt];
-    char labels[LABELS_MAX_BYTES];
-    int n = snprintf(labels, sizeof(labels), "statement=\"%s\"", tw_statements[stmt].name);
-    if (family == TW_FAMILY_STATEMENT_DURATION) {
-        struct tw_histogram_sum sum = sum_histogram(view, &stats->duration);
-        tw_put_histogram(out, family, labels, &sum);
-    } else if (family == TW_FAMILY_STATEMENT_ROWS) {
-        tw_put_u64(out, family, labels, sum_cell(view, &stats->rows));
-    } else {
-        for (size_t i = 0; i < TW_SQLSTATE_COUNT; i++) {
-            labels[n] = '\0';
-            tw_label_add(labels, sizeof(labels), "sqlstate", sqlstates[i]);
-            tw_put_u64(out, family, labels, sum_cell(view, &stats->errors[i]));
-        }
-    }
-}
-
-// Those that workers run: not what sets up a connection or belongs to the command line.
-static void put_statements(const struct tw_metrics_view *view, enum tw_family family,
-                           struct tw_text *out)
-{
-    tw_put_family(out, family);
-    for (size_t stmt = 0; stmt < TW_STMT_COUNT; stmt++)
-        if (tw_statements[stmt].lane < TW_LANE_COUNT)
-            put_statement(view, family, stmt, out);
 }
 
 // ---- the business -------------------------------------------------------------------------------
@@ -208,7 +211,7 @@ static void put_sales(const struct tw_metrics_view *view, struct tw_text *out)
     for (size_t i = 0; i < TW_COUNT(rows); i++) {
         tw_put_family(out, rows[i].family);
         for (size_t j = 0; j < n; j++) {
-            char labels[LABELS_MAX_BYTES] = "";
+            char labels[TW_LABELS_MAX_BYTES] = "";
             tw_label_add(labels, sizeof(labels), "store", sums[j].store);
             tw_label_add(labels, sizeof(labels), "currency", sums[j].currency);
             tw_label_add(labels, sizeof(labels), "payment_method", sums[j].payment_method);
@@ -226,7 +229,7 @@ static void put_low_stock(const struct tw_metrics_view *view, struct tw_text *ou
     uint64_t n_low;
     tw_put_family(out, TW_FAMILY_LOW_STOCK);
     for (unsigned i = 0; i <= TW_SALES_STORES; i++) {
-        char labels[LABELS_MAX_BYTES] = "";
+        char labels[TW_LABELS_MAX_BYTES] = "";
         if (!tw_sales_low_stock(tw_shared_sales(view->shared), i, &store, &n_low))
             continue;
         tw_label_add(labels, sizeof(labels), "store", store);
@@ -234,18 +237,12 @@ static void put_low_stock(const struct tw_metrics_view *view, struct tw_text *ou
     }
 }
 
-void tw_metrics_text(const struct tw_metrics_view *view, struct tw_text *out)
+void tw_metrics_text(const struct tw_metrics_view *view, const struct tw_lines *lines,
+                     struct tw_text *out)
 {
     tw_metrics_master(view, out);
     put_sales(view, out);
     put_low_stock(view, out);
-    put_scalars(view, out);
     put_limits(view, out);
-    put_problems(view, out);
-    put_requests(view, out);
-    put_durations(view, out);
-    put_queue_waits(view, out);
-    put_statements(view, TW_FAMILY_STATEMENT_DURATION, out);
-    put_statements(view, TW_FAMILY_STATEMENT_ROWS, out);
-    put_statements(view, TW_FAMILY_STATEMENT_ERRORS, out);
+    tw_lines_write(lines, first_page(view), view->n_pages, out);
 }

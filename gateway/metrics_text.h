@@ -71,7 +71,16 @@ struct tw_text {
     bool failed; // memory was refused: what was written after that is missing
 };
 
+// What never changes of the lines about the workers' pages, which are nearly all: to be made once
+// and used for all scrapes of these pages and routes (borrowed for the call only). NULL when memory
+// is refused.
+struct tw_lines;
+TW_MUST_USE struct tw_lines *tw_metrics_lines(struct tw_shared *shared,
+                                              const struct tw_route_table *routes);
+void tw_lines_free(struct tw_lines *lines); // NULL is fine
+
 // Appends to `out`.
-void tw_metrics_text(const struct tw_metrics_view *view, struct tw_text *out);
+void tw_metrics_text(const struct tw_metrics_view *view, const struct tw_lines *lines,
+                     struct tw_text *out);
 
 #endif

@@ -52,7 +52,10 @@ static struct tw_metrics_view new_view(void)
 static char *text_of(const struct tw_metrics_view *view)
 {
     struct tw_text text = {0};
-    tw_metrics_text(view, &text);
+    struct tw_lines *lines = tw_metrics_lines(view->shared, view->routes);
+    assert_non_null(lines);
+    tw_metrics_text(view, lines, &text);
+    tw_lines_free(lines);
     assert_false(text.failed);
     char *out = strndup(text.p, text.n);
     free(text.p);

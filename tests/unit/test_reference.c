@@ -42,7 +42,10 @@ static struct text served_metrics(void)
                                    .n_certificates = 1,
                                    .now_us = 2};
     struct tw_text served = {0};
-    tw_metrics_text(&view, &served);
+    struct tw_lines *lines = tw_metrics_lines(view.shared, &routes);
+    assert_non_null(lines);
+    tw_metrics_text(&view, lines, &served);
+    tw_lines_free(lines);
     assert_false(served.failed);
     struct text text = {strndup(served.p, served.n), served.n};
     free(served.p);
