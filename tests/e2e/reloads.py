@@ -23,10 +23,11 @@ UPGRADES = int(os.environ.get("UPGRADES", "10"))
 DRAIN_S = 2
 CLIENTS, STREAMS = 2, 4  # of an h2load
 OF_H2LOAD = "/v1/me"  # nobody else asks for it
-# Of what wrk alone reaches: half of it.
-SHARES = {"wrk kept": (0.27, False, False), "wrk kept, TLS": (0.1, True, False),
-          "wrk new": (0.04, False, True), "wrk new, TLS": (0.01, True, True)}  # TLS, a connection for each request
-SHARE_H2LOAD = 0.04  # of each of two
+# Of what wrk alone reaches: half of it. A handshake costs as much as dozens of requests, so these are few: what the
+# clients need must leave the gateway the processors for its half.
+SHARES = {"wrk kept": (0.368, False, False), "wrk kept, TLS": (0.07, True, False),
+          "wrk new": (0.01, False, True), "wrk new, TLS": (0.002, True, True)}  # TLS, a connection for each request
+SHARE_H2LOAD = 0.025  # of each of two
 LUA = """
 local ffi = require("ffi")
 ffi.cdef("typedef struct { long s, ns; } tw_time; int clock_gettime(int clock, tw_time *now);")
@@ -124,6 +125,7 @@ def reloads(gateway):
     for i in range(RELOADS - 1):
         gateway.reload(http={"idle_timeout": "%ds" % (10 + i)})
         have_left(gateway)
+    eventually(lambda: descriptors(gateway.pid) <= first[0], 10, what="the master has closed what was the old workers'")
     last = descriptors(gateway.pid), resident_kib(gateway.pid)
     assert gateway.metrics()['tillway_config_reloads_total{result="done"}'] == RELOADS
     return first, last
@@ -139,7 +141,7 @@ def test_no_request_fails(start, shop, certificate, work):
     token, path = shop.token(), "/v1/products/" + shop.product()
     n, _, _ = wrk_result(wrk(gateway, token, path, 32, 0, seconds=4, work=work), interrupt=False)
     able = n / 4
-    ours = [kind(gateway, token, path, 2, pause_s=0.01, ca=tls)
+    ours = [kind(gateway, token, path, 2, pause_s=0.05, ca=tls)
             for kind in (KeptConnections, NewConnections, Http2) for tls in (None, certificate[0])]
     with contextlib.ExitStack() as stack:
         for client in ours:
