@@ -484,11 +484,12 @@ static bool send_settings(struct tw_db_conn *conn)
                               config->db_slow_timeout_ms};
     uint64_t timeout_ms = timeouts_ms[conn->lane];
     uint64_t lock_ms = timeout_ms / (conn->lane == TW_LANE_WRITE ? WRITE_LOCK_SHARE : 1);
+    bool by_key = conn->lane == TW_LANE_FAST; // all its statements
     char timeout[32], lock_timeout[32];
     (void)snprintf(timeout, sizeof(timeout), "%llums", (unsigned long long)timeout_ms);
     (void)snprintf(lock_timeout, sizeof(lock_timeout), "%llums", (unsigned long long)lock_ms);
     const char *values[] = {timeout, lock_timeout, config->db_prepare ? "false" : "true",
-                            conn->lane == TW_LANE_FAST ? "off" : "on"};
+                            by_key ? "off" : "on", by_key ? "force_generic_plan" : "auto"};
     if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_SESSION_SETUP].sql, TW_COUNT(values),
                            NULL, values, NULL, NULL, 0))
         return false;

@@ -125,7 +125,7 @@ static void on_writable(h2o_socket_t *sock, const char *err)
 
 static void ask(struct tw_db_listener *listener, enum state state, enum tw_stmt stmt)
 {
-    static const char *const setup_values[] = {ANSWER_MAX, ANSWER_MAX, "false", "on"};
+    static const char *const setup_values[] = {ANSWER_MAX, ANSWER_MAX, "false", "on", "auto"};
     const struct tw_statement *statement = &tw_statements[stmt];
     assert(statement->n_params == 0 || statement->n_params == TW_COUNT(setup_values));
     listener->state = state;
