@@ -63,6 +63,8 @@ static bool is_plain(unsigned char c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+#define WORD_BYTES sizeof(uint64_t)
+
 // Of eight bytes at once (H. S. Warren, Hacker's Delight, 6-1): the top bit of a byte of the result
 // is set where that byte is 0; of the lowest such byte it is exact, and that is all we ask.
 static uint64_t zero_bytes(uint64_t word)
@@ -78,14 +80,21 @@ static bool are_plain(uint64_t word)
             zero_bytes(word ^ 0x2222222222222222u) | zero_bytes(word ^ 0x5c5c5c5c5c5c5c5cu)) == 0;
 }
 
+static uint64_t word_at(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
+    return word;
+}
+
 size_t tw_plain_run(struct tw_str s)
 {
     size_t i = 0;
-    for (uint64_t word; s.n - i >= sizeof(word); i += sizeof(word)) {
-        memcpy(&word, s.p + i, sizeof(word));
-        if (!are_plain(word))
-            break;
-    }
+    while (s.n - i >= WORD_BYTES && are_plain(word_at(s.p + i)))
+        i += WORD_BYTES;
+    // What is left, at once, with some of those before it.
+    if (s.n >= WORD_BYTES && s.n - i < WORD_BYTES && are_plain(word_at(s.p + s.n - WORD_BYTES)))
+        return s.n;
     while (i < s.n && is_plain((unsigned char)s.p[i]))
         i++;
     return i;

@@ -17,6 +17,15 @@
 #define BUFFER_BYTES (256 * 1024)
 #define LINE_BYTES   4096 // at most PIPE_BUF, so that a line is never torn in a pipe
 
+// How the last line began. The next one begins so too, but for the time, if its level and its kind
+// are the same, as under load they are.
+struct begun {
+    enum tw_level level;
+    struct tw_str kind; // a literal
+    size_t n;           // 0: none
+    char text[256];
+};
+
 static struct {
     const char *process;
     int worker;
@@ -32,6 +41,7 @@ static struct {
     size_t used;
     int64_t stamp_second; // the access log's clock: formatted once per second
     char stamp[TW_ISO8601_LEN];
+    struct begun begun;
     char buffer[BUFFER_BYTES];
 } out = {.process = "tillway",
          .worker = -1,
@@ -60,6 +70,7 @@ static void set_output(int fd)
     if (out.is_own)
         close(out.fd);
     out.fd = fd >= 0 ? fd : STDOUT_FILENO;
+    out.begun.n = 0;
     out.is_own = out.is_pipe = out.may_block = out.is_coloured = out.is_file = out.is_torn = false;
     if (fstat(out.fd, &st) != 0)
         return;
@@ -218,18 +229,33 @@ static struct tw_str time_now(void)
     return (struct tw_str){out.stamp, TW_ISO8601_LEN};
 }
 
-// A line in the buffer, begun with what every line has.
+static void keep_begun(enum tw_level level, struct tw_str kind, const struct tw_log_line *line)
+{
+    struct begun *begun = &out.begun;
+    begun->level = level;
+    begun->kind = kind;
+    begun->n = line->json.n <= sizeof(begun->text) ? line->json.n : 0;
+    memcpy(begun->text, line->json.p, begun->n);
+}
+
+// A line in the buffer, begun with what every line has. `kind` is a literal.
 static struct tw_log_line line_begin(enum tw_level level, struct tw_str kind)
 {
     if (BUFFER_BYTES - out.used < LINE_BYTES)
         tw_log_flush();
+    char *p = out.buffer + out.used;
     const struct tw_log_head head = {.time = time_now(),
                                      .level = level,
                                      .kind = kind,
                                      .process = out.process,
                                      .worker = out.worker,
                                      .is_coloured = out.is_coloured};
-    return tw_log_line_begin(out.buffer + out.used, LINE_BYTES, out.setup.format, &head);
+    if (out.begun.n > 0 && out.begun.level == level && tw_str_eq(out.begun.kind, kind))
+        return tw_log_line_begin_as(p, LINE_BYTES, out.setup.format,
+                                    (struct tw_str){out.begun.text, out.begun.n}, head.time);
+    struct tw_log_line line = tw_log_line_begin(p, LINE_BYTES, out.setup.format, &head);
+    keep_begun(level, kind, &line);
+    return line;
 }
 
 static void line_end(struct tw_log_line *line)

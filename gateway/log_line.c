@@ -20,10 +20,6 @@ size_t tw_log_boundary(const char *p, size_t n)
 static struct tw_str cut(struct tw_str value, size_t max)
 {
     size_t escaped = 0;
-    if (value.n <= max / 6) // \u001f is the longest escape
-        return value;
-    if (value.n <= max && tw_plain_run(value) == value.n)
-        return value;
     for (size_t i = 0; i < value.n; i++) {
         unsigned char c = (unsigned char)value.p[i];
         escaped += c < 0x20 || c == 0x7f ? 6 : c == '"' || c == '\\' ? 2 : 1;
@@ -49,7 +45,10 @@ static struct tw_log_line json_begin(char *buffer, size_t size, const struct tw_
 static void json_str(struct tw_json *json, struct tw_str key, struct tw_str value, size_t max)
 {
     tw_json_key(json, key);
-    tw_json_str_untrusted(json, cut(value, max));
+    if (value.n <= max && tw_plain_run(value) == value.n)
+        tw_json_str(json, value);
+    else
+        tw_json_str_untrusted(json, cut(value, max));
 }
 
 // ---- text ---------------------------------------------------------------------------------------
@@ -195,6 +194,16 @@ struct tw_log_line tw_log_line_begin(char *buffer, size_t size, enum tw_log_form
 {
     return format == TW_LOG_JSON ? json_begin(buffer, size - 1, head)
                                  : text_begin(buffer, size - 1, head);
+}
+
+struct tw_log_line tw_log_line_begin_as(char *buffer, size_t size, enum tw_log_format format,
+                                        struct tw_str begun, struct tw_str time)
+{
+    struct tw_log_line line = {tw_json_fixed(buffer, size - 1), format};
+    size_t time_at = format == TW_LOG_JSON ? sizeof("{\"time\":\"") - 1 : 0;
+    put(&line.json, begun.p, begun.n);
+    memcpy(buffer + time_at, time.p, time.n);
+    return line;
 }
 
 void tw_log_line_str(struct tw_log_line *line, struct tw_str key, struct tw_str value, size_t max)

@@ -31,6 +31,10 @@ struct tw_log_head {
 struct tw_log_line tw_log_line_begin(char *buffer, size_t size, enum tw_log_format format,
                                      const struct tw_log_head *head);
 
+// Another line that begins as `begun` does, but for the time, which is as long. It must fit.
+struct tw_log_line tw_log_line_begin_as(char *buffer, size_t size, enum tw_log_format format,
+                                        struct tw_str begun, struct tw_str time);
+
 // A value that may be any bytes; an empty one is left out. At most `max` bytes of it in the line's
 // own notation. `key` is a literal.
 void tw_log_line_str(struct tw_log_line *line, struct tw_str key, struct tw_str value, size_t max);

@@ -217,6 +217,26 @@ static void test_utf8_texts(void **state)
     assert_false(tw_utf8_valid(TW_STR("latin1 \xfc")));
 }
 
+// ---- text that JSON takes as it is -------------------------------------------------------------
+
+// Eight bytes at once, and the last ones with some before them: as one after the other.
+static void test_plain_run(void **state)
+{
+    (void)state;
+    char text[40];
+    assert_int_equal(tw_plain_run(tw_str_of(NULL)), 0);
+    for (int c = 0; c < 256; c++) {
+        bool is_plain = c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+        for (size_t n = 1; n <= sizeof text; n++) {
+            for (size_t at = 0; at < n; at++) {
+                memset(text, 'x', sizeof text);
+                text[at] = (char)c;
+                assert_int_equal(tw_plain_run((struct tw_str){text, n}), is_plain ? n : at);
+            }
+        }
+    }
+}
+
 // ---- clocks and dates ---------------------------------------------------------------------------
 
 static void test_clocks(void **state)
@@ -285,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_utf8_counts),
         cmocka_unit_test(test_utf8_four_bytes),
         cmocka_unit_test(test_utf8_texts),
+        cmocka_unit_test(test_plain_run),
         cmocka_unit_test(test_clocks),
         cmocka_unit_test(test_iso_time),
     };

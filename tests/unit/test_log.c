@@ -127,6 +127,43 @@ static void test_requests(void **state)
     json_decref(json);
 }
 
+// A line begins as the last one did only if that had its level and its kind, and its process.
+static void log_kinds(void)
+{
+    struct tw_log_access fine = {.method = TW_STR("GET")}, bad = fine;
+    bad.level = TW_LEVEL_ERROR;
+    open_log("worker", 7, TW_LEVEL_INFO);
+    tw_log_access(&fine);
+    tw_log_access(&fine);
+    tw_log_access(&bad);
+    tw_log_audit(&fine, "done", TW_STR(""), TW_STR(""));
+    tw_log_access(&fine);
+    tw_log_flush();
+    open_log("worker", 8, TW_LEVEL_INFO);
+    tw_log_access(&fine);
+    tw_log_flush();
+}
+
+static void test_kinds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *level, *kind;
+        int worker;
+    } wanted[] = {{"info", "access", 7}, {"info", "access", 7}, {"error", "access", 7},
+                  {"info", "audit", 7},  {"info", "access", 7}, {"info", "access", 8}};
+    capture(log_kinds);
+    assert_int_equal(count_lines(), TW_COUNT(wanted));
+    for (size_t i = 0; i < TW_COUNT(wanted); i++) {
+        json_t *json = line(i);
+        assert_text(json, "level", wanted[i].level);
+        assert_text(json, "kind", wanted[i].kind);
+        assert_text(json, "process", "worker");
+        assert_int_equal(json_integer_value(json_object_get(json, "worker")), wanted[i].worker);
+        json_decref(json);
+    }
+}
+
 // The buffer's clock is kept over a second; its times must not run backwards or stand still.
 static void log_for_a_while(void)
 {
@@ -266,6 +303,7 @@ int main(void)
         LOG_TEST(test_access_lines_have_the_level_of_their_status),
         LOG_TEST(test_events),
         LOG_TEST(test_requests),
+        LOG_TEST(test_kinds),
         LOG_TEST(test_times),
         LOG_TEST(test_any_bytes),
         LOG_TEST(test_long_fields),
