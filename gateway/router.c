@@ -33,8 +33,14 @@ struct tw_str tw_router_methods(unsigned allowed, char out[TW_METHODS_TEXT_MAX])
 // RFC 3986: unreserved, sub-delims without ';' (path parameters hide in it), ':' and '@'.
 static bool is_path_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr("-._~!$&'()*+,=:@", c) != NULL);
+    static const bool allowed[256] = {
+        ['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['-'] = true,
+        ['.'] = true,         ['_'] = true,         ['~'] = true,         ['!'] = true,
+        ['$'] = true,         ['&'] = true,         ['\''] = true,        ['('] = true,
+        [')'] = true,         ['*'] = true,         ['+'] = true,         [','] = true,
+        ['='] = true,         [':'] = true,         ['@'] = true,
+    };
+    return allowed[(unsigned char)c];
 }
 
 static bool is_canonical_segment(struct tw_str segment)
@@ -86,9 +92,9 @@ enum tw_status tw_router_target(struct tw_str target, struct tw_str *path, struc
 }
 
 // Most patterns part from the path within its first letters: nothing is taken apart before that.
-static bool match_pattern(const char *pattern, struct tw_str path, struct tw_str *params)
+static bool match_pattern(const char *pattern, const char *p, const char *end,
+                          struct tw_str *params)
 {
-    const char *p = path.p, *end = path.p + path.n;
     size_t n = 0;
     while (*pattern) {
         if (*pattern == '{') { // always a whole segment
@@ -116,13 +122,17 @@ enum tw_status tw_router_match(const struct tw_route_table *table, struct tw_str
                                struct tw_str path, struct tw_match *out)
 {
     *out = (struct tw_match){.route = NULL};
-    const char *pattern = NULL; // the path's
+    const struct tw_str shared = table->shared;
+    if (path.n <= shared.n || memcmp(path.p, shared.p, shared.n) != 0)
+        return TW_NOT_FOUND;
+    const char *p = path.p + shared.n, *end = path.p + path.n;
+    const char *pattern = NULL; // what of the path's is not shared
     for (size_t i = 0; i < table->n; i++) {
         const struct tw_route *route = &table->rows[i];
-        if (pattern ? strcmp(route->pattern, pattern) != 0
-                    : !match_pattern(route->pattern, path, out->params))
+        const char *own = route->pattern + shared.n;
+        if (pattern ? strcmp(own, pattern) != 0 : !match_pattern(own, p, end, out->params))
             continue;
-        pattern = route->pattern;
+        pattern = own;
         out->allowed |= 1u << route->method | 1u << TW_OPTIONS;
         if (is_method(route->method, method)) {
             out->route = route;

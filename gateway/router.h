@@ -48,7 +48,8 @@ struct tw_route {
 
 struct tw_route_table {
     const struct tw_route *rows;
-    size_t n; // at most TW_STATS_ROUTES_MAX - 1
+    struct tw_str shared; // all patterns begin with it, and are longer: "/v1/"
+    size_t n;             // at most TW_STATS_ROUTES_MAX - 1
 };
 
 // Splits an origin-form target into path and query (without '?'); checks that the path is canonical

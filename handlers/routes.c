@@ -57,4 +57,4 @@ static const struct tw_route rows[] = {
 
 _Static_assert(TW_COUNT(rows) < TW_STATS_ROUTES_MAX, "a row of statistics per route, and one more");
 
-const struct tw_route_table tw_routes = {rows, TW_COUNT(rows)};
+const struct tw_route_table tw_routes = {rows, TW_STR("/v1/"), TW_COUNT(rows)};

@@ -218,7 +218,7 @@ int main(int argc, char **argv)
 {
     static const struct tw_route rows[] = {{.method = TW_GET, .pattern = "/v1/things/{thingId}"},
                                            {.method = TW_POST, .pattern = "/v1/things"}};
-    static const struct tw_route_table routes = {rows, TW_COUNT(rows)};
+    static const struct tw_route_table routes = {rows, TW_STR(""), TW_COUNT(rows)};
     struct paths paths = {.n = 0};
     char err[4096];
     for (int option; (option = getopt(argc, argv, "c:")) == 'c' && paths.n < TW_COUNT(paths.paths);)

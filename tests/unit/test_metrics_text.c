@@ -16,7 +16,7 @@ static const struct tw_route rows[] = {
     {.method = TW_GET, .pattern = "/v1/things/{thingId}"},
     {.method = TW_POST, .pattern = "/v1/things"},
 };
-static const struct tw_route_table routes = {rows, TW_COUNT(rows)};
+static const struct tw_route_table routes = {rows, TW_STR(""), TW_COUNT(rows)};
 
 #define GET_THING "method=\"GET\",route=\"/v1/things/{thingId}\""
 

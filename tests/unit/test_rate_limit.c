@@ -13,7 +13,7 @@ static const struct tw_route rows[] = {
     {.method = TW_GET, .pattern = "/v1/things"},
     {.method = TW_POST, .pattern = "/v1/things"},
 };
-static const struct tw_route_table routes = {rows, TW_COUNT(rows)};
+static const struct tw_route_table routes = {rows, TW_STR(""), TW_COUNT(rows)};
 static struct tw_limit_table *table;
 
 static int make_table(void **state)

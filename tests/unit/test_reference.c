@@ -21,7 +21,7 @@ struct text {
 static struct text served_metrics(void)
 {
     static const struct tw_route rows[] = {{.method = TW_GET, .pattern = "/v1/things"}};
-    static const struct tw_route_table routes = {rows, 1};
+    static const struct tw_route_table routes = {rows, TW_STR(""), 1};
     struct tw_jwks_stats jwks = {.last_ok_us = 1};
     struct tw_certificate_stats certificate = {.name = "till.example.com"};
     const struct tw_process_stats process = {.is_known = true};

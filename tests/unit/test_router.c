@@ -17,7 +17,7 @@ static const struct tw_route rows[] = {
     {TW_PUT, "/v1/{a}/{b}/{c}/{d}", 1, any, NULL, TW_CACHE_NEVER},
     {TW_POST, "/v1/transactions/{id}/refunds", 1, any, NULL, TW_CACHE_NEVER},
 };
-static const struct tw_route_table table = {rows, TW_COUNT(rows)};
+static const struct tw_route_table table = {rows, TW_STR(""), TW_COUNT(rows)};
 
 static struct tw_match match;
 
@@ -188,6 +188,26 @@ static void test_not_found(void **state)
     }
 }
 
+// What all patterns share is looked at once, and decides as it does within each of them.
+static void test_shared(void **state)
+{
+    (void)state;
+    static const struct tw_route_table of_v1 = {rows + 1, TW_STR("/v1/"), TW_COUNT(rows) - 1};
+    static const char *const paths[] = {
+        "/v1/products", "/v1/products/x", "/v1/a/b/c/d", "/v1/transactions", "/v1/",
+        "/v1",          "/v2/products",   "/v",          "/xv1/products",    "/v1/productsx",
+        "/v1/p"};
+    for (size_t i = 0; i < TW_COUNT(paths); i++) {
+        struct tw_match shared;
+        enum tw_status status = route("GET", paths[i]);
+        assert_int_equal(tw_router_match(&of_v1, TW_STR("GET"), tw_str_of(paths[i]), &shared),
+                         status);
+        assert_ptr_equal(shared.route, match.route);
+        assert_int_equal(shared.allowed, match.allowed);
+    }
+    assert_int_equal(tw_router_match(&of_v1, TW_STR("GET"), TW_STR(""), &match), TW_NOT_FOUND);
+}
+
 static void test_method_not_allowed(void **state)
 {
     (void)state;
@@ -301,15 +321,11 @@ static void test_what_matches_is_canonical(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_path_and_query),
-        cmocka_unit_test(test_tricks),
-        cmocka_unit_test(test_every_byte),
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_not_found),
-        cmocka_unit_test(test_method_not_allowed),
-        cmocka_unit_test(test_method_names),
-        cmocka_unit_test(test_methods_text),
-        cmocka_unit_test(test_what_matches_is_canonical),
+        cmocka_unit_test(test_path_and_query),     cmocka_unit_test(test_tricks),
+        cmocka_unit_test(test_every_byte),         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_not_found),          cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_method_not_allowed), cmocka_unit_test(test_method_names),
+        cmocka_unit_test(test_methods_text),       cmocka_unit_test(test_what_matches_is_canonical),
     };
     return cmocka_run_group_tests_name("router", tests, NULL, NULL);
 }

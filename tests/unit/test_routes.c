@@ -28,6 +28,8 @@ static void test_rows(void **state)
         struct tw_match match;
         assert_true(strlen(route->pattern) < sizeof text);
         assert_true(strncmp(route->pattern, "/v1/", 4) == 0);
+        assert_true(strlen(route->pattern) > tw_routes.shared.n);
+        assert_memory_equal(route->pattern, tw_routes.shared.p, tw_routes.shared.n);
         assert_int_equal(tw_router_target(sample, &path, &query), TW_OK);
         struct tw_str method = tw_str_of(tw_method_name(route->method));
         assert_int_equal(tw_router_match(&tw_routes, method, path, &match), TW_OK);

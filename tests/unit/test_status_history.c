@@ -13,7 +13,7 @@
 #include "gateway/worker_list.h"
 
 static const struct tw_route rows[] = {{.method = TW_GET, .pattern = "/v1/things"}};
-static const struct tw_route_table routes = {rows, TW_COUNT(rows)};
+static const struct tw_route_table routes = {rows, TW_STR(""), TW_COUNT(rows)};
 
 static struct tw_shared *shared; // of the test that runs
 static struct tw_status_history *history;
