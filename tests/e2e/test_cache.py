@@ -99,6 +99,7 @@ def one(caching, shop, request):
     request.node.gateways = [caching]
     caching.mark()
     hears(caching)
+    caching.wait_connected()
     with Api(caching, shop.token()) as api:
         yield caching, api
 

@@ -299,6 +299,7 @@ def test_each_lane_keeps_its_own_deadline(start, shop, own_database):
     own_database.rows("INSERT INTO products (product_id, name, price_minor) VALUES (%s, 'x', 1)",
                       product := uuid.uuid4())
     paths, token = {"/v1/products/%s" % product: 1.0, "/v1/products?limit=1": 2.0}, shop.token()
+    gateway.wait_connected()
     lock = own_database.connect(autocommit=False)
     with lock.cursor() as cursor:
         cursor.execute("LOCK TABLE products IN ACCESS EXCLUSIVE MODE")

@@ -12,7 +12,6 @@ from kit.shop import Shop
 
 BATCHES, BATCHED = "tillway_db_batches_total", "tillway_db_batched_queries_total"
 QUEUED = 'tillway_db_queue_length{lane="fast"}'
-CONNECTIONS = 'tillway_db_connections{lane="%s"}'
 CALLS = 'tillway_db_statement_duration_seconds_count{statement="%s"}'
 
 
@@ -24,8 +23,7 @@ def looking_up(start, own_database):
         gateway = start(workers=1, http={"deadline": "20s"}, cache={"size": 0},
                         db={"url": own_database.url, "fast_timeout": fast_timeout, "queue_timeout": "10s",
                             "max_connections": 6})
-        eventually(lambda: sum(gateway.metrics()[CONNECTIONS % lane] for lane in ("fast", "write", "slow")) == 6,
-                   what="all statements are prepared: that wants the tables, too")
+        gateway.wait_connected()
         return gateway
 
     return one
@@ -194,5 +192,6 @@ def test_a_table_that_was_small_is_not_read_as_a_whole(looking_up, till, own_dat
             assert api.get("/v1/products/" + last).status_code == 200
     gateway.stop()  # its sessions end, and tell what they have done
     eventually(lambda: own_database.rows(
-        "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'tillway worker%'") == [])
+        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+        " AND application_name LIKE 'tillway worker%'") == [])
     assert own_database.rows(read)[0][0] - before < 2000

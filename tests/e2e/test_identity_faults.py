@@ -455,6 +455,7 @@ def test_timers_do_not_follow_the_wall_clock(start, clock, server, realm, databa
 
     changes = {"+1 h": lambda: clock.step(3600), "-1 h": lambda: clock.step(-3600),
                "stopped": lambda: clock.stop_at(time.time()), "back": lambda: clock.step(0)}
+    gateway.wait_connected()
     with unharmed(gateway), Load(gateway, token, 1, is_ready) as ready:
         for name, change in changes.items():
             asked, began = server.times_asked(realm.jwks_path), time.monotonic()

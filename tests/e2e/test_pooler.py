@@ -81,6 +81,7 @@ def test_timeouts_hold_through_a_pooler(start, shop, own_database, work):
                       product := uuid.uuid4())
     with Pgbouncer(work, own_database.url) as pooler:
         gateway = start(workers=1, db={"url": pooler.url, "prepare": False, "fast_timeout": "300ms"})
+        gateway.wait_connected()
         lock = own_database.connect(autocommit=False)
         with lock.cursor() as cursor:
             cursor.execute("LOCK TABLE products IN ACCESS EXCLUSIVE MODE")

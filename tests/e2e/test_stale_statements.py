@@ -72,6 +72,7 @@ def test_a_lane_that_stands_still_leaves_the_others_alone(start, shop, own_datab
     """D3: while every sale waits for a lock and their queue is long, the p99 of point reads rises by less
     than 2x. Other work on the machine disturbs some rounds; the promise holds in one."""
     gateway = start(db={"url": own_database.url}, cache={"size": 0})  # reads come from the database
+    gateway.wait_connected()
     shop = Shop(own_database, issuer)
     token, quiet, bread = shop.token(), shop.product(), shop.product(stock=1000)
     body = json.dumps(shop.basket(bread)).encode()

@@ -26,6 +26,7 @@ def held(start, own_database, issuer):
     gateway = start(workers=1, http={"deadline": "10s"},
                     db={"url": own_database.url, "slow_log": "250ms", "queue_timeout": "10s",
                         "fast_timeout": "1s", "max_connections": 4}, cache={"size": 0})
+    gateway.wait_connected()
 
     def lock():
         connection = own_database.connect(autocommit=False)
