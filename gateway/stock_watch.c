@@ -22,8 +22,9 @@ void tw_stock_watch_tick(struct tw_stock_watch *watch)
     uint64_t now_us = tw_now_us();
     if (watch->every_us == 0 || watch->query || now_us < watch->next_us)
         return;
+    char nothing[1];
     struct tw_params params;
-    tw_params_init(&params, NULL, 0);
+    tw_params_init(&params, nothing, sizeof(nothing));
     const struct tw_db_call call = {.stmt = TW_STMT_LOW_STOCK_COUNT,
                                     .params = &params,
                                     .deadline_us = now_us + ANSWER_MAX_US,
