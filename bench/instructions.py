@@ -104,6 +104,7 @@ class Counted:
         self.gateway = setting.gateway(config, prefix=[
             "valgrind", "--tool=callgrind", "-q", "--trace-children=yes", "--callgrind-out-file=%s.%%p" % self._out])
         self.gateway.start()
+        self.gateway.wait_connected(120)  # else a password's 4096 rounds of SHA-256 are in some request
         (self.worker,) = children(self.gateway.pid)
         if server == "cache":
             eventually(lambda: self.gateway.metrics()["tillway_cache_listening"] == 1, 60)

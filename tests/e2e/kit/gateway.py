@@ -274,7 +274,7 @@ class Gateway:
                 samples[name] = float(value)
         return samples
 
-    def wait_connected(self):
+    def wait_connected(self, within_s=30):
         """Every connection to PostgreSQL has its statements prepared. That wants the tables: who locks one
         waits for this before."""
         workers, most = self._config["workers"], self._config["db"].get("max_connections", 16)
@@ -282,7 +282,7 @@ class Gateway:
         if self._config.get("cache", {}).get("size") != 0:
             shares = [share - (share > 3) for share in shares]  # one of each listens
         eventually(lambda: sum(value for name, value in self.metrics().items()
-                               if name.startswith("tillway_db_connections{")) == sum(shares),
+                               if name.startswith("tillway_db_connections{")) == sum(shares), within_s,
                    what="%s connections are ready" % sum(shares))
 
     # ---- clients --------------------------------------------------------------------------------
