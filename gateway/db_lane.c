@@ -219,38 +219,39 @@ struct gathering {
     int n_rows;
 };
 
-// Whether it has room for the query, which belongs to it.
-static bool gather_add(struct gathering *gathering, const struct tw_db_query *first,
-                       const struct tw_db_query *query)
+static void gather_add(struct gathering *gathering, const struct tw_db_query *query)
 {
-    struct tw_gather_part part = TW_GATHER_PART(query);
-    if (query != first &&
-        (gathering->n == TW_BATCH_QUERIES_MAX ||
-         gathering->n_rows + query->n_rows > TW_BATCH_ROWS_MAX ||
-         gathering->n_bytes + query->n_bytes > TW_BATCH_BYTES_MAX ||
-         !tw_gather_fits(tw_statements[first->stmt].gather, &gathering->parts[0], &part)))
-        return false;
-    gathering->parts[gathering->n++] = part;
+    gathering->parts[gathering->n++] = TW_GATHER_PART(query);
     gathering->n_rows += query->n_rows;
     gathering->n_bytes += query->n_bytes;
-    return true;
+}
+
+static bool has_room(const struct gathering *gathering, const struct tw_db_query *query)
+{
+    return gathering->n < TW_BATCH_QUERIES_MAX &&
+           gathering->n_rows + query->n_rows <= TW_BATCH_ROWS_MAX &&
+           gathering->n_bytes + query->n_bytes <= TW_BATCH_BYTES_MAX &&
+           tw_gather_fits(tw_statements[query->stmt].gather, &gathering->parts[0],
+                          &TW_GATHER_PART(query));
 }
 
 // Hangs those behind `first` to it that one call takes with it, and gives that call's parameters.
+// `first` is in it in any case.
 static void batch_gather(const struct tw_db_conn *conn, struct tw_db_query *first,
                          struct tw_gathered *batch, uint64_t now_us)
 {
-    const h2o_linklist_t *anchor = queue_of(first), *link = &first->queue;
+    const h2o_linklist_t *anchor = queue_of(first), *link = first->queue.next;
     struct gathering gathering = {.n = 0};
     struct tw_db_query *last = first;
-    for (int i = 0; i < LOOKED_AT_MAX && link != anchor; i++, link = link->next) {
+    gather_add(&gathering, first);
+    for (int i = 1; i < LOOKED_AT_MAX && link != anchor; i++, link = link->next) {
         struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, link);
         if (query->stmt != first->stmt || !may_go_to(conn, query) || is_in_vain(query, now_us))
             continue;
-        if (!gather_add(&gathering, first, query))
+        if (!has_room(&gathering, query))
             break;
-        if (query != first)
-            last = last->next = query;
+        gather_add(&gathering, query);
+        last = last->next = query;
     }
     last->next = NULL;
     batch->buffer = batch_buffer;

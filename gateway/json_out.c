@@ -284,24 +284,27 @@ void tw_json_null(struct tw_json *json)
     tw_json_raw(json, TW_STR("null"));
 }
 
+// Where a text of n bytes is to be written, between its quotes. NULL: no room.
+static char *quoted(struct tw_json *json, size_t n)
+{
+    char *p = begin(json, n + 2);
+    if (!p)
+        return NULL;
+    p[0] = p[n + 1] = '"';
+    json->n += n + 2;
+    return p + 1;
+}
+
 void tw_json_uuid(struct tw_json *json, const struct tw_uuid *value)
 {
-    char *p = begin(json, TW_UUID_TEXT_LEN + 2);
-    if (!p)
-        return;
-    p[0] = '"';
-    tw_uuid_format(value, p + 1);
-    p[TW_UUID_TEXT_LEN + 1] = '"';
-    json->n += TW_UUID_TEXT_LEN + 2;
+    char *text = quoted(json, TW_UUID_TEXT_LEN);
+    if (text)
+        tw_uuid_format(value, text);
 }
 
 void tw_json_time(struct tw_json *json, int64_t unix_ms)
 {
-    char *p = begin(json, TW_ISO8601_LEN + 2);
-    if (!p)
-        return;
-    p[0] = '"';
-    tw_iso8601_utc(unix_ms, p + 1);
-    p[TW_ISO8601_LEN + 1] = '"';
-    json->n += TW_ISO8601_LEN + 2;
+    char *text = quoted(json, TW_ISO8601_LEN);
+    if (text)
+        tw_iso8601_utc(unix_ms, text);
 }

@@ -75,14 +75,15 @@ def watch_readyz(gateway, was_down):
 
 def test_backends_that_are_terminated_are_replaced(start, shop, database):
     """D1: 57P01 is a lost connection: reads are sent once more, unseen by their clients."""
-    gateway = start()
+    gateway = start(cache={"size": 0})  # each read asks the database
     product = shop.product()
     with Api(gateway, shop.token()) as api:
         for _ in range(5):
-            database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                          " WHERE datname = current_database()"
-                          " AND application_name LIKE 'tillway worker %%fast'")
-            eventually(lambda: api.get("/v1/products/" + product).status_code == 200)
+            gateway.wait_connected()
+            assert database.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                                 " WHERE datname = current_database()"
+                                 " AND application_name LIKE 'tillway worker %%fast'")
+            assert api.get("/v1/products/" + product).status_code == 200
     eventually(lambda: gateway.metrics()["tillway_db_connection_losses_total"] >= 5, what="they are counted")
 
 

@@ -34,11 +34,10 @@ def till(issuer, own_database):
     return Shop(own_database, issuer)
 
 
-class Gets(threading.Thread):
+class Gets:
     """GETs of these paths at the same time, each by a client of its own; `answers` in their order."""
 
     def __init__(self, gateway, token, paths):
-        super().__init__()
         self.answers = [None] * len(paths)
         self._threads = [threading.Thread(target=self._get, args=(gateway, token, i, path))
                          for i, path in enumerate(paths)]
