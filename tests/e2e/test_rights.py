@@ -49,7 +49,7 @@ def test_root_opens_the_door_and_nobody_serves(start, shop, certificate):
 
     serves()
     gateway.reload(listen=[{"address": "127.0.0.1", "port": low_port()}, gateway._config["listen"][1]])
-    gateway._find_ports()
+    gateway._find_ports(2)
     gateway.have_left()
     serves()
     gateway.upgrade()

@@ -116,8 +116,9 @@ class Gateway:
                        what="/readyz is 200, and every worker is ready")
         return self
 
-    def _find_ports(self):
-        eventually(lambda: self.events("listening") or self.process.poll() is not None,
+    def _find_ports(self, nth=1):
+        """As the nth line about them says: after a reload that changes them the second, and so on."""
+        eventually(lambda: len(self.events("listening")) >= nth or self.process.poll() is not None,
                    what="the gateway listens")
         assert self.process.poll() is None, "the gateway has gone: " + self.stderr()
         urls = self.events("listening")[-1]["message"].split()
