@@ -166,7 +166,7 @@ def test_names_in_redis_tell_nobody(start, redis, issuer):
     eventually(lambda: redis.command("DBSIZE") == 1)
     key, = redis.command("KEYS", "*")
     assert re.fullmatch("shop:[0-9a-f]{32}", key)
-    assert 0 < redis.command("PTTL", key) <= 2 * HOUR * 1000
+    assert 0 < redis.command("PTTL", key) <= 2 * HOUR * 1000 + 1  # fleet.lua rounds up
     assert float(redis.command("GET", key)) > time.time() * 1e6
     other = start(**fleet(redis.uri, prefix="shop:", secret="of another"))
     joined(other)

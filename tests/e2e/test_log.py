@@ -264,6 +264,7 @@ def test_a_reload_changes_the_file(start, shop, tmp_path):
     gateway.process.send_signal(signal.SIGHUP)
     gateway.log_path = other
     eventually(lambda: gateway.events("reloaded"), what="it is reloaded")
+    gateway.have_left(1)
     name, = ask(gateway, shop.token())
     line_of(gateway, name)
     assert not [line for line in parsed(one) if line.get("event") == "reloaded"]
