@@ -2,13 +2,18 @@
 // bench-openloop: sends requests when they are due, whether or not earlier ones have an answer.
 //
 //   bench-openloop [-c CONNECTIONS] [-r RATE] [-w SECONDS] [-s SECONDS] [-H HEADER]... [-b BODY]
-//                  [-p FILE] URL
+//                  [-p FILE] [-t MS] [-o] URL
 //
 // RATE requests a second, with the gaps of a crowd (exponential); 0: each connection sends again as
 // soon as it has its answer. -w: so long before it begins to count (warm-up); -s: so long it
 // counts. URL is http://ADDRESS:PORT/PATH; with BODY it is a POST. In headers and BODY {key}
 // becomes a word that is never used twice, {register} a number of two digits, {product} one of the
 // ids of 36 letters that FILE holds, one a line.
+//
+// -t: the clock is cut into even and odd turns of so many ms, the same for every process of this
+// machine, and of each there is a line `even_p99_ms` or `odd_p99_ms` with p99 of the good answers
+// to what was due in it. With -o nothing is due in even ones: so two generators show what the one
+// does to the other, from turn to turn of the same machine.
 //
 // A request that finds no idle connection keeps its place in the schedule and goes out late; its
 // time counts from when it was due, so a pause of the server is felt by all who would have come
@@ -83,7 +88,8 @@ static struct {
     const char *path, *body, *products;
     char host[64], headers[REQUEST_BYTES / 2];
     struct sockaddr_in address;
-    unsigned connections, seconds, warm_seconds;
+    unsigned connections, seconds, warm_seconds, turn_us;
+    bool odd_only;
     double rate;
     size_t products_n;
     uint64_t run, sent, chance;
@@ -106,6 +112,12 @@ static struct {
     uint64_t from_due[KINDS][BUCKETS], from_sent[KINDS][BUCKETS], longest_us[KINDS];
     uint64_t own[BUCKETS], own_longest_us;
 } seen;
+
+// OK, from due: of the last even turn and the last odd one. Who answers after the next of the same
+// kind has begun is not in it.
+static struct {
+    uint64_t index, n, from_due[BUCKETS];
+} turns[2];
 
 static struct client *clients, **idle; // a ring: who has been idle longest is next
 static unsigned idle_first, idle_n;
@@ -142,7 +154,36 @@ static double gap_us(void)
     return -log(x) * 1e6 / setting.rate;
 }
 
+// When the request after one at `due` is due.
+static double next_due(double due)
+{
+    due += gap_us();
+    if (setting.odd_only && (uint64_t)due / setting.turn_us % 2 == 0)
+        due = (double)((uint64_t)due / setting.turn_us + 1) * setting.turn_us + gap_us();
+    return due;
+}
+
 // ---- what was seen ------------------------------------------------------------------------------
+
+static void print_turn(unsigned odd)
+{
+    if (turns[odd].n > 0)
+        printf("%s_p99_ms %.3f\n", odd ? "odd" : "even",
+               percentile_ms(turns[odd].from_due, turns[odd].n, 0.99));
+    memset(&turns[odd], 0, sizeof(turns[odd]));
+}
+
+static void count_in_turn(uint64_t index, uint64_t took_us)
+{
+    unsigned odd = index % 2;
+    if (index < turns[odd].index)
+        return;
+    if (index > turns[odd].index)
+        print_turn(odd);
+    turns[odd].index = index;
+    turns[odd].n++;
+    turns[odd].from_due[bucket_of(took_us)]++;
+}
 
 static void answered(struct client *client)
 {
@@ -159,6 +200,8 @@ static void answered(struct client *client)
     seen.from_sent[kind][bucket_of(now - client->sent_us)]++;
     if (took_us > seen.longest_us[kind])
         seen.longest_us[kind] = took_us;
+    if (ok && setting.turn_us > 0)
+        count_in_turn(client->due_us / setting.turn_us, took_us);
 }
 
 static void print_all(void)
@@ -187,6 +230,8 @@ static void print_all(void)
         }
         printf("%s_max_ms %.3f\n", name, (double)seen.longest_us[k] / 1000.0);
     }
+    print_turn(0);
+    print_turn(1);
 }
 
 // ---- requests -----------------------------------------------------------------------------------
@@ -442,7 +487,7 @@ static void run(void)
         }
         while (idle_n > 0 && due < (double)end_us && (paced ? due <= (double)now : !is_over)) {
             send_request(paced ? (uint64_t)due : 0);
-            due += paced ? gap_us() : 0;
+            due = paced ? next_due(due) : due;
         }
         if (is_over)
             break;
@@ -450,7 +495,7 @@ static void run(void)
         wait_until(waits ? (uint64_t)due : end_us);
     }
     read_cpu(&seen.cpu_us, &seen.waited_us);
-    for (; paced && due < (double)end_us; due += gap_us())
+    for (; paced && due < (double)end_us; due = next_due(due))
         seen.unsent++; // no connection was idle
     seen.scheduled += seen.unsent;
     while (idle_n < setting.connections && now_us() < end_us + DRAIN_US)
@@ -514,7 +559,7 @@ static void add_header(const char *header)
 
 static void read_words(int argc, char **argv)
 {
-    for (int option; (option = getopt(argc, argv, "c:r:w:s:H:b:p:")) != -1;) {
+    for (int option; (option = getopt(argc, argv, "c:r:w:s:H:b:p:t:o")) != -1;) {
         switch (option) {
         case 'c':
             setting.connections = (unsigned)strtoul(optarg, NULL, 10);
@@ -537,14 +582,20 @@ static void read_words(int argc, char **argv)
         case 'p':
             read_products(optarg);
             break;
+        case 't':
+            setting.turn_us = 1000 * (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'o':
+            setting.odd_only = true;
+            break;
         default:
             exit(2);
         }
     }
     if (optind != argc - 1 || setting.seconds == 0 || setting.connections == 0 ||
-        setting.connections > CONNECTIONS_MAX)
+        setting.connections > CONNECTIONS_MAX || (setting.odd_only && setting.turn_us == 0))
         fail("usage", "[-c CONNECTIONS] [-r RATE] [-w SECONDS] [-s SECONDS] [-H HEADER]... [-b "
-                      "BODY] [-p FILE] URL");
+                      "BODY] [-p FILE] [-t MS] [-o] URL");
     read_url(argv[optind]);
 }
 

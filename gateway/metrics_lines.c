@@ -58,8 +58,8 @@ static bool has_room(struct tw_lines *lines)
     return true;
 }
 
-void tw_lines_value(struct tw_lines *lines, enum tw_line kind, const struct tw_worker_page *page,
-                    const _Atomic uint64_t *cell)
+// Ends a line, whose text has been put.
+static void end_line(struct tw_lines *lines, enum tw_line kind, size_t cell)
 {
     if (!has_room(lines)) {
         lines->text.failed = true;
@@ -67,10 +67,16 @@ void tw_lines_value(struct tw_lines *lines, enum tw_line kind, const struct tw_w
     }
     lines->lines[lines->n++] = (struct line){
         .text_n = (uint32_t)(lines->text.n - lines->text_done),
-        .cell = (uint32_t)(cell - &page->heartbeat_us),
+        .cell = (uint32_t)cell,
         .kind = kind,
     };
     lines->text_done = lines->text.n;
+}
+
+void tw_lines_value(struct tw_lines *lines, enum tw_line kind, const struct tw_worker_page *page,
+                    const _Atomic uint64_t *cell)
+{
+    end_line(lines, kind, (size_t)(cell - &page->heartbeat_us));
 }
 
 void tw_lines_cell(struct tw_lines *lines, enum tw_family family, const char *labels,
@@ -84,6 +90,8 @@ void tw_lines_histogram(struct tw_lines *lines, enum tw_family family, const cha
                         const struct tw_worker_page *page, const struct tw_histogram *of)
 {
     static const uint64_t bounds[] = TW_LATENCY_BOUNDS_US;
+    if (lines->text.n > lines->text_done)
+        end_line(lines, TW_LINE_HEAD, 0);
     for (size_t i = 0; i < TW_LATENCY_BUCKETS; i++) {
         char with_bound[TW_LABELS_MAX_BYTES], bound[24] = "+Inf";
         if (i < TW_COUNT(bounds))
@@ -123,6 +131,7 @@ static char *write_value(char *to, enum tw_line kind, uint64_t value, uint64_t *
         value = *total;
         *total = 0;
         break;
+    case TW_LINE_HEAD:
     case TW_LINE_COUNT:
         break;
     }
@@ -137,13 +146,22 @@ void tw_lines_write(const struct tw_lines *lines, const struct tw_worker_page *f
     uint64_t total = 0;
     if (!tw_text_has_room(out, lines->text.n + lines->n * TW_NUMBER_MAX_BYTES))
         return;
-    char *to = out->p + out->n;
+    char *to = out->p + out->n, *histogram = to; // where it would begin
     for (const struct line *line = lines->lines, *end = line + lines->n; line < end; line++) {
         memcpy(to, text, line->text_n);
         text += line->text_n;
-        to = write_value(to + line->text_n, line->kind, tw_cell_sum(cells + line->cell, n_pages),
-                         &total);
+        to += line->text_n;
+        if (line->kind == TW_LINE_HEAD) {
+            histogram = to;
+            continue;
+        }
+        bool is_empty = line->kind == TW_LINE_TOTAL && total == 0;
+        to = write_value(to, line->kind, tw_cell_sum(cells + line->cell, n_pages), &total);
         *to++ = '\n';
+        if (is_empty)
+            to = histogram;
+        else if (line->kind == TW_LINE_TOTAL)
+            histogram = to;
     }
     out->n = (size_t)(to - out->p);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // metrics_lines: the lines of /metrics about the workers' pages. Private to metrics_*.c.
 //
-// They are nearly all of a scrape's two thousand, and only their numbers ever change: what stands
-// before a number is put together once, and a scrape copies it and adds up cells.
-// Runs in: master. Pure.
+// They are nearly all of a scrape's thousand or two, and only their numbers ever change: what
+// stands before a number is put together once, and a scrape copies it and adds up cells. Runs in:
+// master. Pure.
 
 #ifndef TW_METRICS_LINES_H
 #define TW_METRICS_LINES_H
@@ -17,6 +17,7 @@ enum tw_line {
     TW_LINE_SECONDS, // the same, microseconds
     TW_LINE_BUCKET,  // with the buckets before it
     TW_LINE_TOTAL,   // of the buckets before it: the last line of a histogram
+    TW_LINE_HEAD,    // no number: text alone
 };
 
 // NULL when memory is refused.
@@ -31,7 +32,8 @@ struct tw_text *tw_lines_text(struct tw_lines *lines);
 void tw_lines_value(struct tw_lines *lines, enum tw_line kind, const struct tw_worker_page *page,
                     const _Atomic uint64_t *cell);
 
-// A whole line of TW_LINE_COUNT; a whole series of a histogram.
+// A whole line of TW_LINE_COUNT; a whole series of a histogram, which is left out as long as it has
+// counted nothing: a gateway has sixty, and a shop uses few of them.
 void tw_lines_cell(struct tw_lines *lines, enum tw_family family, const char *labels,
                    const struct tw_worker_page *page, const _Atomic uint64_t *cell);
 void tw_lines_histogram(struct tw_lines *lines, enum tw_family family, const char *labels,

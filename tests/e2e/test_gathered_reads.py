@@ -97,7 +97,7 @@ def test_each_reader_gets_his_own(looking_up, till, own_database):
             assert (answer.status_code, answer.json()["productId"]) == (200, product)
             assert answer.json()["name"] == "Number %d" % products.index(product)
     assert (after[BATCHES] - before[BATCHES], after[BATCHED] - before[BATCHED]) == (3, 2 + len(wanted))
-    assert after[CALLS % "product_get"] - before[CALLS % "product_get"] == 3
+    assert after[CALLS % "product_get"] - before.get(CALLS % "product_get", 0) == 3
 
 
 def test_codes_and_ids_do_not_share_a_call(looking_up, till, own_database):
@@ -115,8 +115,8 @@ def test_codes_and_ids_do_not_share_a_call(looking_up, till, own_database):
     answers, before, after = get_gathered(gateway, till, own_database, "/v1/products/" + products[0], paths)
     assert [answer.json()["productId"] for answer in answers[:-1]] == names
     assert_problem(answers[-1], 404, "not-found")
-    assert after[CALLS % "product_get"] - before[CALLS % "product_get"] == 3
-    assert after[CALLS % "product_lookup"] - before[CALLS % "product_lookup"] == 1
+    assert after[CALLS % "product_get"] - before.get(CALLS % "product_get", 0) == 3
+    assert after[CALLS % "product_lookup"] - before.get(CALLS % "product_lookup", 0) == 1
 
 
 def test_more_than_a_call_takes(looking_up, till, own_database):

@@ -222,6 +222,22 @@ static void buckets_are_cumulative_and_closed_above(void **state)
     expect_line(&view, DURATION "_sum{" GET_THING "} 3.000501");
 }
 
+// Its family is announced, and the histogram after it is whole.
+static void an_empty_histogram_is_left_out(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    expect_line(&view, "# TYPE " DURATION " histogram");
+    expect_absent(&view, DURATION "_");
+    tw_stats_request(tw_shared_worker(view.shared, 0), 2, 200, 250);
+    expect_line(&view, "# TYPE " DURATION " histogram");
+    expect_absent(&view, DURATION "_bucket{" GET_THING);
+    expect_absent(&view, DURATION "_count{" GET_THING);
+    expect_line(&view, DURATION "_bucket{method=\"POST\",route=\"/v1/things\",le=\"0.00025\"} 1");
+    expect_line(&view, DURATION "_count{method=\"POST\",route=\"/v1/things\"} 1");
+    expect_line(&view, "# TYPE tillway_db_queue_wait_seconds histogram");
+}
+
 static void statements_have_durations_rows_and_errors(void **state)
 {
     (void)state;
@@ -331,6 +347,7 @@ int main(void)
         cmocka_unit_test_teardown(problems_by_code, free_shared),
         cmocka_unit_test_teardown(requests_by_route_and_class, free_shared),
         cmocka_unit_test_teardown(buckets_are_cumulative_and_closed_above, free_shared),
+        cmocka_unit_test_teardown(an_empty_histogram_is_left_out, free_shared),
         cmocka_unit_test_teardown(statements_have_durations_rows_and_errors, free_shared),
         cmocka_unit_test_teardown(sales_by_store_currency_and_method, free_shared),
         cmocka_unit_test_teardown(key_sets_have_lines_only_for_uris, free_shared),
