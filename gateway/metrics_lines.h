@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // metrics_lines: the lines of /metrics about the workers' pages. Private to metrics_*.c.
 //
-// They are nearly all of a scrape's thousand or two, and only their numbers ever change: what
-// stands before a number is put together once, and a scrape copies it and adds up cells. Runs in:
-// master. Pure.
+// They are nearly all of a scrape's lines, and only their numbers ever change: what stands before
+// a number is put together once, and a scrape copies it and adds up cells.
+// Runs in: master. Pure.
 
 #ifndef TW_METRICS_LINES_H
 #define TW_METRICS_LINES_H
