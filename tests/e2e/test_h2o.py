@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from hyperframe.frame import DataFrame
+from hyperframe.frame import DataFrame, HeadersFrame
 
 import defect_abort
 import defect_drain
 import defect_loop
 import defect_stderr
 from kit.clients import Api
-from kit.processes import cpu_percent, eventually, scaled
+from kit.processes import cpu_percent, eventually, patient, scaled
 from rawh2 import Closed, Connection
 
 pytestmark = pytest.mark.heavy
@@ -132,3 +132,33 @@ def test_two_goaways_and_then_the_end(start, shop):
             conn.read_until(lambda: False, 30)
         assert [g.last_stream_id for g in conn.goaways] == [2**31 - 1, 1]
     assert gateway.wait() == 0
+
+
+# ---- patch 035: Huffman-coded fields ---------------------------------------------------------------
+
+
+def test_every_code_is_read(gateway):
+    """Codes of 5 to 19 bits, in an encoding that is not ours (python3-hpack), at every place in a byte."""
+    characters = "".join(chr(i) for i in range(33, 127) if chr(i) not in "#?")
+    paths = ["/none/%d%s" % (i, characters[i:] + characters[:i]) for i in range(24)]
+    with Connection(HOST, gateway.http) as connection:
+        for i, path in enumerate(paths):
+            connection.send(connection.get_frame(2 * i + 1, path))
+        assert connection.read_until(lambda: all(s.ended for s in connection.streams.values()))
+    eventually(lambda: {line["path"] for line in gateway.accesses()}.issuperset(paths), what="the paths are as sent")
+
+
+@pytest.mark.parametrize("value", [
+    b"\x00",                 # "0", padded with zeros
+    b"\x07\xff",             # "0", padded with eleven ones
+    b"\xff\xff\xff\xff",     # EOS
+    b"\xfe",                 # eight bits of "!", which has ten
+    b"\xff",                 # eight ones
+], ids=["zeros", "long", "EOS", "cut", "byte"])
+def test_a_broken_code_ends_the_connection(gateway, value):
+    """COMPRESSION_ERROR (RFC 7541, 5.2)."""
+    with Connection(HOST, gateway.http) as connection:
+        block = connection.header_block("/livez") + b"\x00\x01x" + bytes([0x80 | len(value)]) + value
+        connection.send(HeadersFrame(1, block, flags=["END_HEADERS", "END_STREAM"]))
+        assert connection.read_rest(patient(5))
+        assert [frame.error_code for frame in connection.goaways] == [9]
