@@ -182,6 +182,10 @@ if [ "$sanitize" = 1 ]; then
     cflags="$cflags $sanitizers"
 else
     cflags="$cflags -D_FORTIFY_SOURCE=2"
+    # For those who link with -flto; for the others there is machine code (gcc only).
+    lto="-flto=auto -ffat-lto-objects"
+    # shellcheck disable=SC2086 # two words
+    if "$CC" $lto -x c -c /dev/null -o /dev/null 2>/dev/null; then cflags="$cflags $lto"; fi
 fi
 
 say "compiling $(wc -w <<<"$sources") files ($variant patches${sanitizers:+, sanitizers})"
