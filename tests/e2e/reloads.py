@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make reloads`: FAULTS P4 in full. RELOADS (50) reloads and UPGRADES (10) upgrades at half of what wrk alone
-reaches in the beginning (SHARES), under wrk, h2load and the suite's own clients; not part of `make test`. What was
-really answered meanwhile, and which share of that it is, is printed: on a machine with other work it may be less.
+"""`make reloads`: FAULTS P4 in full. RELOADS (50) reloads and UPGRADES (10) upgrades, one in EVERY (2) seconds, at
+half of what wrk alone reaches in the beginning (SHARES), under wrk, h2load and the suite's own clients; not part of
+`make test`. What was really answered meanwhile, and which share of that it is, is printed: on a machine with other
+work it may be less.
 
 Who counts: wrk (errors of sockets, answers that are not 2xx), h2load (requests that failed) and kit.steady,
 which forgives nothing. h2load does not go on after a GOAWAY, and calls "errored" what it had queued and may
@@ -20,6 +21,7 @@ from kit.steady import Http2, KeptConnections, NewConnections
 
 RELOADS = int(os.environ.get("RELOADS", "50"))
 UPGRADES = int(os.environ.get("UPGRADES", "10"))
+EVERY_S = float(os.environ.get("EVERY", "2"))  # one change so often: a start of two workers takes what clients lack
 DRAIN_S = 2
 CLIENTS, STREAMS = 2, 4  # of an h2load
 OF_H2LOAD = "/v1/me"  # nobody else asks for it
@@ -109,6 +111,17 @@ def have_left(gateway):
     eventually(lambda: len(children(gateway.pid)) == 2, 30, what="the old workers have left")
 
 
+class Pace:
+    """Its next() returns once in EVERY_S."""
+
+    def __init__(self):
+        self._due = time.monotonic()
+
+    def next(self):
+        self._due += EVERY_S
+        time.sleep(max(0, self._due - time.monotonic()))
+
+
 def h2loads_of(gateway, token, rate):
     """Begun: one without and one with TLS."""
     both = [H2load(gateway, token, OF_H2LOAD, rate, tls) for tls in (False, True)]
@@ -121,8 +134,9 @@ def reloads(gateway):
     """(descriptors, KiB) of the master after the first one and the last."""
     gateway.reload()
     have_left(gateway)
-    first = descriptors(gateway.pid), resident_kib(gateway.pid)
+    first, pace = (descriptors(gateway.pid), resident_kib(gateway.pid)), Pace()
     for i in range(RELOADS - 1):
+        pace.next()
         gateway.reload(http={"idle_timeout": "%ds" % (10 + i)})
         have_left(gateway)
     eventually(lambda: descriptors(gateway.pid) <= first[0], 10, what="the master has closed what was the old workers'")
@@ -156,7 +170,9 @@ def test_no_request_fails(start, shop, certificate, work):
                 client.end()
             by_server, by_h2load = answered(gateway, OF_H2LOAD), sum(client.done for client in h2loads)
             h2loads += h2loads_of(gateway, token, int(able * SHARE_H2LOAD))
+            pace = Pace()
             for _ in range(UPGRADES):
+                pace.next()
                 gateway.upgrade()
                 have_left(gateway)
             for client in h2loads[2:]:
