@@ -78,9 +78,28 @@ def test_products_that_are_low_are_counted_by_store(start, shop, database):
     eventually(lambda: low() == 0, what="nothing is low any more")
 
 
+HISTOGRAM = re.compile(r'tillway_\w+_(?:duration|wait)_seconds_(?:bucket|sum|count)(\{.*?)(?:,le="[^"]*")?\}$')
+
+
 def series(gateway):
-    """The names and labels of all series there are."""
-    return set(gateway.metrics())
+    """The names and labels of all series there are but those of histograms, which come with their first value."""
+    return {name for name in gateway.metrics() if not HISTOGRAM.match(name)}
+
+
+def histograms(gateway):
+    """The labels of all histograms there are."""
+    return {found.group(1) for found in map(HISTOGRAM.match, gateway.metrics()) if found}
+
+
+def assert_histograms_are_of_what_is_known(gateway):
+    """No more of them than there are routes, statements and lanes."""
+    known = set()
+    for name in series(gateway):
+        found = re.match(r'tillway_(?:http_requests|db_statement_rows)_total(\{.*?)(?:,status="[^"]*")?\}$', name)
+        if found:
+            known.add(found.group(1))
+    known |= {'{lane="%s"' % lane for lane in ("fast", "write", "slow")}
+    assert len(histograms(gateway)) > 3 and histograms(gateway) <= known
 
 
 def test_promtool_finds_nothing_to_say(start, shop):
@@ -112,6 +131,7 @@ def test_nothing_that_clients_send_makes_it_grow(start, shop, issuer):
                         dice.choice(("/", "/v1/", "/v1/products/", "/v1/orders/")) + word() + "?" + word() + "=" + word(),
                         headers=headers, token=dice.choice((None, word(), issuer.token(username=word()))))
         assert series(gateway) == before
+        assert_histograms_are_of_what_is_known(gateway)
     admin = issuer.token("admin", username="owner-" + shop.store)
     with Api(gateway, admin) as api:  # who may name any store
         sold = [api.sell(shop.basket(bread, storeId=word(), paymentMethod=word()), word() + str(i)).status_code
