@@ -51,6 +51,7 @@
 #include <unistd.h>
 
 #include "bench/histogram.h"
+#include "bench/turns.h"
 
 #define CONNECTIONS_MAX 20000
 #define REQUEST_BYTES   8192
@@ -113,12 +114,6 @@ static struct {
     uint64_t own[BUCKETS], own_longest_us;
 } seen;
 
-// OK, from due: of the last even turn and the last odd one. Who answers after the next of the same
-// kind has begun is not in it.
-static struct {
-    uint64_t index, n, from_due[BUCKETS];
-} turns[2];
-
 static struct client *clients, **idle; // a ring: who has been idle longest is next
 static unsigned idle_first, idle_n;
 static int poller;
@@ -164,26 +159,6 @@ static double next_due(double due)
 }
 
 // ---- what was seen ------------------------------------------------------------------------------
-
-static void print_turn(unsigned odd)
-{
-    if (turns[odd].n > 0)
-        printf("%s_p99_ms %.3f\n", odd ? "odd" : "even",
-               percentile_ms(turns[odd].from_due, turns[odd].n, 0.99));
-    memset(&turns[odd], 0, sizeof(turns[odd]));
-}
-
-static void count_in_turn(uint64_t index, uint64_t took_us)
-{
-    unsigned odd = index % 2;
-    if (index < turns[odd].index)
-        return;
-    if (index > turns[odd].index)
-        print_turn(odd);
-    turns[odd].index = index;
-    turns[odd].n++;
-    turns[odd].from_due[bucket_of(took_us)]++;
-}
 
 static void answered(struct client *client)
 {
