@@ -153,7 +153,7 @@ static double gap_us(void)
 static double next_due(double due)
 {
     due += gap_us();
-    if (setting.odd_only && (uint64_t)due / setting.turn_us % 2 == 0)
+    while (setting.odd_only && (uint64_t)due / setting.turn_us % 2 == 0)
         due = (double)((uint64_t)due / setting.turn_us + 1) * setting.turn_us + gap_us();
     return due;
 }
