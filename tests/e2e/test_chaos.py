@@ -121,15 +121,19 @@ def recorded(lane):
     return cut.total
 
 
-def cut_a_sale(lane, n, end, status):
+def cut_a_sale(lane, n, end, status, tries=5):
     key, cut = str(uuid.uuid4()), lane.proxy.plan(Cut(answer=n, end=end))
     got, code, headers = lane.sell(key)
-    if cut.is_whole():
+    was_cut = cut.total is not None
+    if was_cut and cut.is_whole():
         assert got == 201, code
     else:  # the commit has not been heard of
         assert (got, code, headers["Retry-After"]) == (status, "outcome-unknown", "1")
     cut.silence_is_over.set()
     sold, was_sold = lane.truth(key)
+    if not was_cut:  # PostgreSQL itself took longer than the deadline, and there was nothing to cut
+        assert tries > 1
+        return cut_a_sale(lane, n, end, status, tries - 1)
     assert was_sold and (got != 201 or sold == code)
 
 
