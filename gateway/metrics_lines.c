@@ -12,11 +12,20 @@ struct line {
     enum tw_line kind;
 };
 
+// Lines that are left out together. Those between two such groups are one, too, without cells.
+struct group {
+    uint32_t head_n;               // of the text before its lines, which is never left out
+    uint32_t text_n, n;            // of its lines' texts; its lines
+    uint32_t cells_from, cells_to; // it is left out as long as they are all 0; none: never
+};
+
 struct tw_lines {
     struct tw_text text;
     size_t text_done; // of it, by the lines that there are
     struct line *lines;
     size_t n, room;
+    struct group *groups;
+    size_t n_groups, groups_room;
 };
 
 struct tw_lines *tw_lines_new(void)
@@ -30,6 +39,7 @@ void tw_lines_free(struct tw_lines *lines)
         return;
     free(lines->text.p);
     free(lines->lines);
+    free(lines->groups);
     free(lines);
 }
 
@@ -45,38 +55,72 @@ struct tw_text *tw_lines_text(struct tw_lines *lines)
     return &lines->text;
 }
 
-static bool has_room(struct tw_lines *lines)
+// Room for one more of `size` bytes behind `*room` that `*array` has.
+static bool has_room(void **array, size_t n, size_t *room, size_t size)
 {
-    if (lines->n < lines->room)
+    if (n < *room)
         return true;
-    size_t room = lines->room ? 2 * lines->room : 1024;
-    struct line *more = reallocarray(lines->lines, room, sizeof(*more));
+    size_t wanted = *room ? 2 * *room : 256;
+    void *more = reallocarray(*array, wanted, size);
     if (!more)
         return false;
-    lines->lines = more;
-    lines->room = room;
+    *array = more;
+    *room = wanted;
     return true;
 }
 
-// Ends a line, whose text has been put.
-static void end_line(struct tw_lines *lines, enum tw_line kind, size_t cell)
+// The text since the last line or head, which it ends.
+static uint32_t take_text(struct tw_lines *lines)
 {
-    if (!has_room(lines)) {
-        lines->text.failed = true;
-        return;
-    }
-    lines->lines[lines->n++] = (struct line){
-        .text_n = (uint32_t)(lines->text.n - lines->text_done),
-        .cell = (uint32_t)cell,
-        .kind = kind,
-    };
+    size_t n = lines->text.n - lines->text_done;
     lines->text_done = lines->text.n;
+    return (uint32_t)n;
+}
+
+static uint32_t cell_index(const struct tw_worker_page *page, const _Atomic uint64_t *cell)
+{
+    return (uint32_t)(cell - &page->heartbeat_us);
+}
+
+static void begin_group(struct tw_lines *lines, struct group group)
+{
+    if (has_room((void **)&lines->groups, lines->n_groups, &lines->groups_room, sizeof(group)))
+        lines->groups[lines->n_groups++] = group;
+    else
+        lines->text.failed = true;
+}
+
+void tw_lines_begin_group(struct tw_lines *lines, const struct tw_worker_page *page,
+                          const _Atomic uint64_t *cells, size_t n)
+{
+    uint32_t from = cell_index(page, cells);
+    begin_group(lines, (struct group){
+                           .head_n = take_text(lines),
+                           .cells_from = from,
+                           .cells_to = from + (uint32_t)n,
+                       });
+}
+
+void tw_lines_end_group(struct tw_lines *lines)
+{
+    begin_group(lines, (struct group){0});
 }
 
 void tw_lines_value(struct tw_lines *lines, enum tw_line kind, const struct tw_worker_page *page,
                     const _Atomic uint64_t *cell)
 {
-    end_line(lines, kind, (size_t)(cell - &page->heartbeat_us));
+    if (lines->n_groups == 0)
+        begin_group(lines, (struct group){0});
+    if (lines->text.failed ||
+        !has_room((void **)&lines->lines, lines->n, &lines->room, sizeof(struct line))) {
+        lines->text.failed = true;
+        return;
+    }
+    uint32_t text_n = take_text(lines);
+    lines->lines[lines->n++] = (struct line){text_n, cell_index(page, cell), kind};
+    struct group *group = &lines->groups[lines->n_groups - 1];
+    group->text_n += text_n;
+    group->n++;
 }
 
 void tw_lines_cell(struct tw_lines *lines, enum tw_family family, const char *labels,
@@ -90,8 +134,7 @@ void tw_lines_histogram(struct tw_lines *lines, enum tw_family family, const cha
                         const struct tw_worker_page *page, const struct tw_histogram *of)
 {
     static const uint64_t bounds[] = TW_LATENCY_BOUNDS_US;
-    if (lines->text.n > lines->text_done)
-        end_line(lines, TW_LINE_HEAD, 0);
+    tw_lines_begin_group(lines, page, of->buckets, TW_LATENCY_BUCKETS);
     for (size_t i = 0; i < TW_LATENCY_BUCKETS; i++) {
         char with_bound[TW_LABELS_MAX_BYTES], bound[24] = "+Inf";
         if (i < TW_COUNT(bounds))
@@ -105,6 +148,7 @@ void tw_lines_histogram(struct tw_lines *lines, enum tw_family family, const cha
     tw_lines_value(lines, TW_LINE_SECONDS, page, &of->sum_us);
     tw_put_name(&lines->text, family, "_count", labels);
     tw_lines_value(lines, TW_LINE_TOTAL, page, &of->buckets[0]);
+    tw_lines_end_group(lines);
 }
 
 // ---- each time ----------------------------------------------------------------------------------
@@ -131,37 +175,51 @@ static char *write_value(char *to, enum tw_line kind, uint64_t value, uint64_t *
         value = *total;
         *total = 0;
         break;
-    case TW_LINE_HEAD:
     case TW_LINE_COUNT:
         break;
     }
     return tw_write_u64(to, value);
 }
 
+static char *copy(char *to, const char *text, size_t n)
+{
+    memcpy(to, text, n);
+    return to + n;
+}
+
+static bool is_left_out(const struct group *group, const _Atomic uint64_t *cells, unsigned n_pages)
+{
+    for (uint32_t i = group->cells_from; i < group->cells_to; i++)
+        if (tw_cell_sum(cells + i, n_pages) != 0)
+            return false;
+    return group->cells_from < group->cells_to;
+}
+
 void tw_lines_write(const struct tw_lines *lines, const struct tw_worker_page *first,
                     unsigned n_pages, struct tw_text *out)
 {
     const _Atomic uint64_t *cells = &first->heartbeat_us;
+    const struct group *group = lines->groups, *end = group + lines->n_groups;
+    const struct line *line = lines->lines;
     const char *text = lines->text.p;
     uint64_t total = 0;
     if (!tw_text_has_room(out, lines->text.n + lines->n * TW_NUMBER_MAX_BYTES))
         return;
-    char *to = out->p + out->n, *histogram = to; // where it would begin
-    for (const struct line *line = lines->lines, *end = line + lines->n; line < end; line++) {
-        memcpy(to, text, line->text_n);
-        text += line->text_n;
-        to += line->text_n;
-        if (line->kind == TW_LINE_HEAD) {
-            histogram = to;
+    char *to = out->p + out->n;
+    for (; group < end; group++) {
+        to = copy(to, text, group->head_n);
+        text += group->head_n;
+        if (is_left_out(group, cells, n_pages)) {
+            text += group->text_n;
+            line += group->n;
             continue;
         }
-        bool is_empty = line->kind == TW_LINE_TOTAL && total == 0;
-        to = write_value(to, line->kind, tw_cell_sum(cells + line->cell, n_pages), &total);
-        *to++ = '\n';
-        if (is_empty)
-            to = histogram;
-        else if (line->kind == TW_LINE_TOTAL)
-            histogram = to;
+        for (const struct line *next = line + group->n; line < next; line++) {
+            to = copy(to, text, line->text_n);
+            text += line->text_n;
+            to = write_value(to, line->kind, tw_cell_sum(cells + line->cell, n_pages), &total);
+            *to++ = '\n';
+        }
     }
     out->n = (size_t)(to - out->p);
 }

@@ -17,7 +17,6 @@ enum tw_line {
     TW_LINE_SECONDS, // the same, microseconds
     TW_LINE_BUCKET,  // with the buckets before it
     TW_LINE_TOTAL,   // of the buckets before it: the last line of a histogram
-    TW_LINE_HEAD,    // no number: text alone
 };
 
 // NULL when memory is refused.
@@ -32,8 +31,14 @@ struct tw_text *tw_lines_text(struct tw_lines *lines);
 void tw_lines_value(struct tw_lines *lines, enum tw_line kind, const struct tw_worker_page *page,
                     const _Atomic uint64_t *cell);
 
-// A whole line of TW_LINE_COUNT; a whole series of a histogram, which is left out as long as it has
-// counted nothing: a gateway has sixty, and a shop uses few of them.
+// The lines from one to the other are left out as long as the `n` cells from `cells` on are 0 in
+// all pages: there are a hundred routes and statements, and a shop uses few of them. What has been
+// put into tw_lines_text() before stands in any case. Groups do not nest.
+void tw_lines_begin_group(struct tw_lines *lines, const struct tw_worker_page *page,
+                          const _Atomic uint64_t *cells, size_t n);
+void tw_lines_end_group(struct tw_lines *lines);
+
+// A whole line of TW_LINE_COUNT; a whole series of a histogram, which is a group of its own.
 void tw_lines_cell(struct tw_lines *lines, enum tw_family family, const char *labels,
                    const struct tw_worker_page *page, const _Atomic uint64_t *cell);
 void tw_lines_histogram(struct tw_lines *lines, enum tw_family family, const char *labels,

@@ -109,6 +109,7 @@ static void put_queue_waits(const struct builder *to)
     }
 }
 
+// Everything of a statement that no worker has run yet is left out.
 static void put_statement(const struct builder *to, enum tw_family family, size_t stmt)
 {
     static const char *const sqlstates[] = TW_SQLSTATES;
@@ -117,15 +118,18 @@ static void put_statement(const struct builder *to, enum tw_family family, size_
     int n = snprintf(labels, sizeof(labels), "statement=\"%s\"", tw_statements[stmt].name);
     if (family == TW_FAMILY_STATEMENT_DURATION) {
         tw_lines_histogram(to->lines, family, labels, to->page, &stats->duration);
-    } else if (family == TW_FAMILY_STATEMENT_ROWS) {
-        tw_lines_cell(to->lines, family, labels, to->page, &stats->rows);
-    } else {
-        for (size_t i = 0; i < TW_SQLSTATE_COUNT; i++) {
-            labels[n] = '\0';
-            tw_label_add(labels, sizeof(labels), "sqlstate", sqlstates[i]);
-            tw_lines_cell(to->lines, family, labels, to->page, &stats->errors[i]);
-        }
+        return;
     }
+    tw_lines_begin_group(to->lines, to->page, (const _Atomic uint64_t *)stats,
+                         sizeof(*stats) / sizeof(_Atomic uint64_t));
+    if (family == TW_FAMILY_STATEMENT_ROWS)
+        tw_lines_cell(to->lines, family, labels, to->page, &stats->rows);
+    for (size_t i = 0; family == TW_FAMILY_STATEMENT_ERRORS && i < TW_SQLSTATE_COUNT; i++) {
+        labels[n] = '\0';
+        tw_label_add(labels, sizeof(labels), "sqlstate", sqlstates[i]);
+        tw_lines_cell(to->lines, family, labels, to->page, &stats->errors[i]);
+    }
+    tw_lines_end_group(to->lines);
 }
 
 // Those that workers run: not what sets up a connection or belongs to the command line.

@@ -242,6 +242,7 @@ static void statements_have_durations_rows_and_errors(void **state)
 {
     (void)state;
     struct tw_metrics_view view = new_view();
+    expect_absent(&view, "statement=\"product_get\"");
     for (unsigned i = 0; i < 2; i++) {
         struct tw_statement_stats *stats =
             &tw_shared_worker(view.shared, i)->statements[TW_STMT_PRODUCT_GET];
@@ -264,8 +265,22 @@ static void statements_have_durations_rows_and_errors(void **state)
                        "sqlstate=\"other\"} 1");
     expect_line(&view, "tillway_db_queue_wait_seconds_bucket{lane=\"write\",le=\"0.0025\"} 0");
     expect_line(&view, "tillway_db_queue_wait_seconds_count{lane=\"write\"} 2");
+    expect_absent(&view, "statement=\"product_list\"");
     expect_absent(&view, "session_setup");
     expect_absent(&view, "migrate_");
+}
+
+static void a_statement_that_only_failed_says_so(void **state)
+{
+    (void)state;
+    struct tw_metrics_view view = new_view();
+    tw_statement_failed(&tw_shared_worker(view.shared, 2)->statements[TW_STMT_PRODUCT_LIST], "57014");
+    expect_line(&view, "tillway_db_statement_errors_total{statement=\"product_list\","
+                       "sqlstate=\"57014\"} 1");
+    expect_line(&view, "tillway_db_statement_errors_total{statement=\"product_list\","
+                       "sqlstate=\"08006\"} 0");
+    expect_line(&view, "tillway_db_statement_rows_total{statement=\"product_list\"} 0");
+    expect_absent(&view, "duration_seconds_sum{statement=");
 }
 
 static void sales_by_store_currency_and_method(void **state)
@@ -349,6 +364,7 @@ int main(void)
         cmocka_unit_test_teardown(buckets_are_cumulative_and_closed_above, free_shared),
         cmocka_unit_test_teardown(an_empty_histogram_is_left_out, free_shared),
         cmocka_unit_test_teardown(statements_have_durations_rows_and_errors, free_shared),
+        cmocka_unit_test_teardown(a_statement_that_only_failed_says_so, free_shared),
         cmocka_unit_test_teardown(sales_by_store_currency_and_method, free_shared),
         cmocka_unit_test_teardown(key_sets_have_lines_only_for_uris, free_shared),
         cmocka_unit_test_teardown(every_name_is_described_once, free_shared),
