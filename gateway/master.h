@@ -31,6 +31,13 @@ struct tw_heir {
     bool is_late;
 };
 
+// What a change still waits for once it is in force.
+enum tw_settling {
+    TW_SETTLED,
+    TW_SETTLING_NEW, // `current` was told to accept, and not all do
+    TW_SETTLING_OLD, // `leaving` was told to drain, and some still accept
+};
+
 struct tw_master {
     const struct tw_master_setup *setup;
     struct tw_household household;
@@ -42,8 +49,8 @@ struct tw_master {
     uint32_t need;          // bits TW_READY_* that `next` must have
     uint32_t wish;          // and which are waited for a while when it has these
     uint64_t wish_until_us; // 0: it does not have them yet
-    bool settling;          // `current` was told to accept, and not all do
-    uint64_t settle_us;     // until when
+    enum tw_settling settling;
+    uint64_t settle_us; // until when
     uint64_t leaving_until_us;
     bool reload_wanted, upgrade_wanted;
     struct tw_heir heir;

@@ -20,14 +20,14 @@
 
 #define LOOK_MS       20   // how often a change is looked at
 #define KILL_AFTER_MS 1000 // beyond shutdown.drain_timeout
-#define SETTLE_MAX_MS 2000 // for workers that were told to accept to do so
+#define SETTLE_MAX_MS 2000 // for workers that were told to accept, or no longer to, to do so
 #define WISH_MAX_MS   3000 // for what is only nice to have
 
 // ---- one generation after another -------------------------------------------------
 
 static bool is_changing(const struct tw_master *master)
 {
-    return master->next || master->leaving || master->settling || master->heir.pid;
+    return master->next || master->leaving || master->settling != TW_SETTLED || master->heir.pid;
 }
 
 // Frees it; its workers are dead, or see that they are alone.
@@ -103,6 +103,12 @@ static void give_up_next(struct tw_master *master, const char *why)
     master->done = true;
 }
 
+static void settle(struct tw_master *master, enum tw_settling what)
+{
+    master->settling = what;
+    master->settle_us = tw_now_us() + SETTLE_MAX_MS * 1000;
+}
+
 // From here on there is no way back.
 static void put_in_force(struct tw_master *master)
 {
@@ -110,11 +116,11 @@ static void put_in_force(struct tw_master *master)
     master->leaving = before;
     master->current = master->next;
     master->next = NULL;
-    master->settling = true;
     master->leaving_until_us = UINT64_MAX;
-    master->settle_us = tw_now_us() + SETTLE_MAX_MS * 1000;
+    settle(master, TW_SETTLING_NEW);
     tw_supervise_accept(master->current->supervisor);
     if (before) {
+        tw_admin_set_config(master->admin, master->current->config);
         tw_log_flush();
         tw_log_open("master", -1, &master->current->log);
     }
@@ -132,15 +138,15 @@ static void note_load(const struct tw_master *master)
     tw_metric_set(tw_master_page(master), TW_METRIC_CONFIG_LOADED, tw_unix_ms() / 1000);
 }
 
+// Who hears of it may rely on it: no connection from here on gets the configuration before.
 static void finish_reload(struct tw_master *master)
 {
+    const struct tw_generation *leaving = master->leaving;
     tw_metric_add(tw_master_page(master), TW_METRIC_RELOADS_DONE, 1);
     note_load(master);
-    tw_admin_set_config(master->admin, master->current->config);
-    drain_leaving(master);
     tw_log(TW_LEVEL_INFO, "reloaded",
            "%u workers serve by the new configuration; %u finish what they have begun",
-           master->current->n_workers, tw_supervise_alive(master->leaving->supervisor));
+           master->current->n_workers, leaving ? tw_supervise_alive(leaving->supervisor) : 0);
     tw_master_log_listening(master);
     tw_notify("READY=1\nSTATUS=Serving");
     tw_master_note(&master->reload, NULL);
@@ -194,12 +200,26 @@ static void look_at_next(struct tw_master *master)
     }
 }
 
+static bool has_settled(struct tw_master *master)
+{
+    if (tw_now_us() >= master->settle_us)
+        return true;
+    if (master->settling == TW_SETTLING_NEW)
+        return tw_supervise_all_have(master->current->supervisor, TW_READY_SERVING);
+    return !master->leaving ||
+           !(tw_supervise_any_has(master->leaving->supervisor) & TW_READY_SERVING);
+}
+
 static void look_at_settling(struct tw_master *master)
 {
-    if (!tw_supervise_all_have(master->current->supervisor, TW_READY_SERVING) &&
-        tw_now_us() < master->settle_us)
+    if (!has_settled(master))
         return;
-    master->settling = false;
+    if (master->settling == TW_SETTLING_NEW && master->inherited.control_fd < 0) {
+        drain_leaving(master);
+        settle(master, TW_SETTLING_OLD);
+        return;
+    }
+    master->settling = TW_SETTLED;
     if (master->inherited.control_fd >= 0)
         finish_inheriting(master);
     else
@@ -361,7 +381,7 @@ static void look_at_heir(struct tw_master *master)
 void tw_change_at_once(struct tw_master *master)
 {
     put_in_force(master);
-    master->settling = false;
+    master->settling = TW_SETTLED;
     note_load(master);
 }
 
@@ -372,7 +392,7 @@ void tw_change_step(struct tw_master *master)
         look_at_heir(master);
     if (master->next && running)
         look_at_next(master);
-    if (master->settling && running)
+    if (master->settling != TW_SETTLED && running)
         look_at_settling(master);
     if (master->leaving)
         look_at_leaving(master);

@@ -92,7 +92,7 @@ static const char *change_word(const struct tw_master *master)
         return "stop";
     if (master->heir.pid)
         return "upgrade";
-    return master->next || master->settling ? "reload" : "none";
+    return master->next || master->settling != TW_SETTLED ? "reload" : "none";
 }
 
 static struct tw_operation operation(void *arg)

@@ -94,6 +94,20 @@ def test_what_waits_in_the_backlog_is_answered_by_the_successors(start, shop):
         connection.close()
 
 
+def test_who_has_heard_of_a_reload_meets_no_old_worker(start, shop):
+    """P4: not even with a connection of that very moment."""
+    gateway = start(shutdown=DRAIN)
+    token = shop.token()
+    for n in range(8):
+        is_on = n % 2 == 0
+        gateway.configure(http={"server_timing": is_on})
+        assert gateway.post_admin("/reload").json()["status"] == "reloaded"
+        for _ in range(8):
+            with contextlib.closing(Connection(gateway, token)) as connection:
+                status, headers, _ = connection.request("GET", "/v1/me")
+                assert (status, "Server-Timing" in headers) == (200, is_on)
+
+
 def test_new_workers_accept_when_their_memory_works(start, shop):
     """P4: or PostgreSQL would get every read at once, in the middle of a reload. Connections come slowly
     here, and the one on which changes are heard comes late."""

@@ -144,6 +144,8 @@ static void hear_master(struct worker *worker)
         worker->waits = false;
         atomic_fetch_or(&worker->page->ready, TW_READY_SERVING);
     }
+    if (told && !worker->stubborn)
+        atomic_fetch_and(&worker->page->ready, ~TW_READY_SERVING);
     if (told && worker->linger)
         linger(worker);
     if (got == TW_IPC_READ_CLOSED || (told && !worker->stubborn))

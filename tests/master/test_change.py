@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import time
 
 import pytest
 
@@ -68,6 +69,23 @@ def test_a_reload_is_a_new_generation_on_the_same_sockets(start):
     assert g.ready()[0] == 200
     assert g.metrics()['tillway_config_reloads_total{result="done"}'] == 3
     assert g.metrics()["tillway_worker_restarts_total"] == 0
+
+
+def test_a_reload_is_done_when_the_old_ones_no_longer_accept(start):
+    """P4: whether they have left does not matter. Two seconds are the most, or a worker that hangs would
+    keep its master from changing."""
+    g = start(workers=1, extra="shutdown: {drain_timeout: 60s}")
+    g.command("linger")
+    old = workers_of(g)
+    reload(g)
+    assert old < workers_of(g)
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    leave(g, old)
+    g.command("stubborn")
+    begin = time.monotonic()
+    reload(g)
+    assert time.monotonic() - begin >= 2 and not g.events("reload_failed")
 
 
 def test_a_bad_file_changes_nothing_and_is_one_line(start):

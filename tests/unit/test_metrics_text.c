@@ -274,7 +274,8 @@ static void a_statement_that_only_failed_says_so(void **state)
 {
     (void)state;
     struct tw_metrics_view view = new_view();
-    tw_statement_failed(&tw_shared_worker(view.shared, 2)->statements[TW_STMT_PRODUCT_LIST], "57014");
+    tw_statement_failed(&tw_shared_worker(view.shared, 2)->statements[TW_STMT_PRODUCT_LIST],
+                        "57014");
     expect_line(&view, "tillway_db_statement_errors_total{statement=\"product_list\","
                        "sqlstate=\"57014\"} 1");
     expect_line(&view, "tillway_db_statement_errors_total{statement=\"product_list\","

@@ -81,8 +81,7 @@ class Gateway:
         eventually(lambda: len(self.events("reloaded")) > before, wait_s, what="it is reloaded")
 
     def have_left(self, workers=2):
-        """Waits until only the generation in force has workers: an older one may still accept what comes
-        right after a reload."""
+        """Waits until only the generation in force has workers: an older one may have connections yet."""
         eventually(lambda: len(children(self.pid)) == workers, what="the old workers have left")
 
     def upgrade(self, wait_s=60):
@@ -241,6 +240,9 @@ class Gateway:
         return {index: pid for index, pid in pids.items() if pid in mine and is_alive(pid)}
 
     # ---- the admin port -------------------------------------------------------------------------
+
+    def post_admin(self, path):
+        return self._admin_client.post(path, timeout=60)
 
     def get_admin(self, path):
         for _ in range(2):  # the server may have closed an idle connection meanwhile
