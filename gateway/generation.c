@@ -159,6 +159,8 @@ static bool make(struct tw_generation *generation, const struct tw_household *ho
         return false;
     if (before)
         follow(generation, before);
+    if (geteuid() == 0 && !generation->account.changes)
+        tw_log(TW_LEVEL_WARN, "workers_are_root", "name an account for them in `user`");
     return true;
 }
 

@@ -46,6 +46,7 @@ def test_root_opens_the_door_and_nobody_serves(start, shop, certificate):
             assert int(status["CapPrm"], 16) == int(status["CapEff"], 16) == 0
             assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         assert status_of(gateway.pid)["Uid"].split()[0] == "0"
+        assert not gateway.events("workers_are_root")
 
     serves()
     gateway.reload(listen=[{"address": "127.0.0.1", "port": low_port()}, gateway._config["listen"][1]])
@@ -63,6 +64,7 @@ def test_who_names_nobody_is_confined_as_well(gateway):
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         assert status["Uid"].split()[0] == str(os.geteuid())
     assert not gateway.events("seccomp_failed")
+    assert len(gateway.events("workers_are_root")) == (1 if os.geteuid() == 0 else 0)
 
 
 @pytest.mark.parametrize("line, wanted", [
