@@ -21,9 +21,9 @@ struct tw_status_history {
     size_t n_routes; // rows
     uint64_t newest;
     uint64_t taken_us;
-    struct totals totals[2]; // of the last sample, and of the one that is being taken
-    unsigned now;            // which is the last one's
-    struct tw_status_route *routes;
+    struct totals totals[2];        // of the last sample, and of the one that is being taken
+    unsigned now;                   // which is the last one's
+    struct tw_status_route *routes; // TW_STATUS_SAMPLES of each row
     struct tw_status_sample samples[TW_STATUS_SAMPLES];
 };
 
@@ -91,10 +91,12 @@ static void sum_pages(struct totals *totals, const struct tw_metrics_view *view,
         add_page(totals, tw_shared_worker(view->shared, i), n_routes);
 }
 
+// A page of zeros that is only looked at is no memory yet.
 static void subtract(uint32_t *out, const uint64_t *now, const uint64_t *before, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        out[i] = (uint32_t)(now[i] - before[i]);
+        if (out[i] != (uint32_t)(now[i] - before[i]))
+            out[i] = (uint32_t)(now[i] - before[i]);
 }
 
 // A currency may come while we look, and then its place is before that of another one.
@@ -123,9 +125,9 @@ static void fill(struct tw_status_sample *sample, const struct totals *now,
         subtract(sample->queue_waits[lane], now->queue_waits[lane], before->queue_waits[lane],
                  TW_LATENCY_BUCKETS);
     for (size_t row = 0; row < n_routes; row++) {
-        subtract(sample->routes[row].by_class, now->routes[row].by_class,
-                 before->routes[row].by_class, 6);
-        subtract(sample->routes[row].buckets, now->routes[row].buckets, before->routes[row].buckets,
+        struct tw_status_route *route = tw_status_route(sample, row);
+        subtract(route->by_class, now->routes[row].by_class, before->routes[row].by_class, 6);
+        subtract(route->buckets, now->routes[row].buckets, before->routes[row].buckets,
                  TW_LATENCY_BUCKETS);
     }
     subtract(sample->problems, now->problems, before->problems, TW_STATUS_COUNT);
@@ -144,7 +146,7 @@ struct tw_status_history *tw_status_history_new(const struct tw_metrics_view *vi
         return NULL;
     }
     for (size_t i = 0; i < TW_STATUS_SAMPLES; i++)
-        history->samples[i].routes = &history->routes[i * history->n_routes];
+        history->samples[i].routes = &history->routes[i];
     sum_pages(&history->totals[0], view, history->n_routes, &history->totals[1]);
     history->taken_us = view->now_us;
     return history;

@@ -2,8 +2,9 @@
 // status_history: what happened in the last ten minutes, for a status page that is opened now.
 //
 // The master sums the workers' pages every TW_STATUS_SAMPLE_MS, as a scrape does, and keeps what
-// was added since: a ring of fixed size, some kilobytes a sample. Nothing survives the process; an
-// upgrade begins anew. Not for: long times, that is Prometheus. Runs in: master. Pure.
+// was added since: a ring of fixed size, some kilobytes a sample. What a route adds lies beside
+// what it added before, so that routes that nobody uses take no memory. Nothing survives the
+// process; an upgrade begins anew. Not for: long times, that is Prometheus. Runs in: master. Pure.
 
 #ifndef TW_STATUS_HISTORY_H
 #define TW_STATUS_HISTORY_H
@@ -36,7 +37,7 @@ struct tw_status_sample {
     uint32_t queue_waits[TW_LANE_COUNT][TW_LATENCY_BUCKETS];
     uint32_t problems[TW_STATUS_COUNT]; // answered, by enum tw_status
     struct tw_status_sold sold[TW_STATUS_CURRENCIES];
-    struct tw_status_route *routes; // routes->n + 1 of them, as in struct tw_worker_page
+    struct tw_status_route *routes; // of row 0: tw_status_route()
 };
 
 struct tw_status_history;
@@ -55,6 +56,13 @@ uint64_t tw_status_history_newest(const struct tw_status_history *history);
 // Whose number this is; NULL when it was not taken yet or is forgotten. Valid until the next tick.
 const struct tw_status_sample *tw_status_history_sample(const struct tw_status_history *history,
                                                         uint64_t number);
+
+// What it says of a row: 0 to routes->n, as in struct tw_worker_page.
+static inline struct tw_status_route *tw_status_route(const struct tw_status_sample *sample,
+                                                      size_t row)
+{
+    return &sample->routes[row * TW_STATUS_SAMPLES];
+}
 
 // Whether the metric only grows.
 bool tw_status_is_counter(enum tw_metric metric);

@@ -226,7 +226,7 @@ static void put_routes(struct tw_json *json, const struct tw_status_sample *samp
     tw_json_key(json, TW_STR("r"));
     tw_json_array(json);
     for (size_t row = 0; row < n_rows; row++) {
-        const struct tw_status_route *route = &sample->routes[row];
+        const struct tw_status_route *route = tw_status_route(sample, row);
         uint32_t requests = 0;
         for (size_t i = 0; i < TW_COUNT(route->by_class); i++)
             requests += route->by_class[i];

@@ -67,9 +67,9 @@ static void test_counters_are_differences_and_gauges_are_values(void **state)
     assert_int_equal(sample->at_unix_ms, 1795000000000);
     assert_int_equal(sample->metrics[TW_METRIC_SALES_RECORDED], 7);
     assert_int_equal(sample->metrics[TW_METRIC_CONNECTIONS_OPEN], 5);
-    assert_int_equal(sample->routes[1].by_class[5], 1);
-    assert_int_equal(sample->routes[1].buckets[2], 1);
-    assert_int_equal(sample->routes[0].by_class[5], 0);
+    assert_int_equal(tw_status_route(sample, 1)->by_class[5], 1);
+    assert_int_equal(tw_status_route(sample, 1)->buckets[2], 1);
+    assert_int_equal(tw_status_route(sample, 0)->by_class[5], 0);
     assert_int_equal(sample->queue_waits[1][0], 1);
     assert_int_equal(sample->problems[TW_OVERLOADED], 1);
 
@@ -77,7 +77,7 @@ static void test_counters_are_differences_and_gauges_are_values(void **state)
     assert_int_equal(sample->span_ms, 2100);
     assert_int_equal(sample->metrics[TW_METRIC_SALES_RECORDED], 0);
     assert_int_equal(sample->metrics[TW_METRIC_CONNECTIONS_OPEN], 5);
-    assert_int_equal(sample->routes[1].by_class[5], 0);
+    assert_int_equal(tw_status_route(sample, 1)->by_class[5], 0);
     assert_int_equal(sample->queue_waits[1][0], 0);
 }
 
@@ -126,7 +126,7 @@ static void test_the_ring_forgets_the_oldest(void **state)
     assert_null(tw_status_history_sample(history, 1));
     for (unsigned i = 0; i < TW_STATUS_SAMPLES + 2; i++) {
         tw_stats_request(tw_shared_worker(shared, 0), 1, 200, i);
-        assert_int_equal(tick(2000)->routes[1].by_class[2], 1);
+        assert_int_equal(tw_status_route(tick(2000), 1)->by_class[2], 1);
     }
     assert_null(tw_status_history_sample(history, 2));
     assert_int_equal(tw_status_history_sample(history, 3)->number, 3);
