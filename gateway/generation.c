@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/generation.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -178,8 +179,10 @@ struct tw_generation *tw_generation_new(const struct tw_household *household,
     }
     generation->config = config;
     generation->log = tw_generation_log_setup(config);
-    if (make(generation, household, before, held, waits, err, err_size))
+    if (make(generation, household, before, held, waits, err, err_size)) {
+        (void)malloc_trim(0); // what reading it all took, before every worker has it too
         return generation;
+    }
     tw_generation_free(generation);
     return NULL;
 }

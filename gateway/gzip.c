@@ -12,31 +12,34 @@
 
 struct tw_gzip {
     z_stream stream;
+    bool is_made;
 };
 
 struct tw_gzip *tw_gzip_new(void)
 {
-    struct tw_gzip *gzip = calloc(1, sizeof(*gzip));
-    if (gzip && deflateInit2(&gzip->stream, LEVEL, Z_DEFLATED, WINDOW_BITS, MEMORY,
-                             Z_DEFAULT_STRATEGY) != Z_OK) {
-        free(gzip);
-        return NULL;
-    }
-    return gzip;
+    return calloc(1, sizeof(struct tw_gzip));
 }
 
 void tw_gzip_free(struct tw_gzip *gzip)
 {
-    if (!gzip)
-        return;
-    (void)deflateEnd(&gzip->stream); // "data error" when the last body did not fit: no matter
+    if (gzip && gzip->is_made)
+        (void)deflateEnd(&gzip->stream); // "data error" when the last body did not fit: no matter
     free(gzip);
+}
+
+static bool begin(struct tw_gzip *gzip)
+{
+    if (gzip->is_made)
+        return deflateReset(&gzip->stream) == Z_OK;
+    gzip->is_made = deflateInit2(&gzip->stream, LEVEL, Z_DEFLATED, WINDOW_BITS, MEMORY,
+                                 Z_DEFAULT_STRATEGY) == Z_OK;
+    return gzip->is_made;
 }
 
 size_t tw_gzip_pack(struct tw_gzip *gzip, struct tw_str in, char *out, size_t cap)
 {
     z_stream *stream = &gzip->stream;
-    if (in.n > UINT32_MAX || cap > UINT32_MAX || deflateReset(stream) != Z_OK)
+    if (in.n > UINT32_MAX || cap > UINT32_MAX || !begin(gzip))
         return 0;
     stream->next_in = (Bytef *)(uintptr_t)in.p; // zlib only reads it
     stream->avail_in = (uInt)in.n;

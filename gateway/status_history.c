@@ -145,8 +145,6 @@ struct tw_status_history *tw_status_history_new(const struct tw_metrics_view *vi
         free(history);
         return NULL;
     }
-    for (size_t i = 0; i < TW_STATUS_SAMPLES; i++)
-        history->samples[i].routes = &history->routes[i];
     sum_pages(&history->totals[0], view, history->n_routes, &history->totals[1]);
     history->taken_us = view->now_us;
     return history;
@@ -160,8 +158,10 @@ void tw_status_history_tick(struct tw_status_history *history, const struct tw_m
         return;
     unsigned before = history->now, now = 1 - before;
     sum_pages(&history->totals[now], view, history->n_routes, &history->totals[before]);
-    struct tw_status_sample *sample = &history->samples[++history->newest % TW_STATUS_SAMPLES];
+    size_t at = ++history->newest % TW_STATUS_SAMPLES;
+    struct tw_status_sample *sample = &history->samples[at];
     sample->number = history->newest;
+    sample->routes = &history->routes[at];
     sample->at_unix_ms = unix_ms;
     sample->span_ms = (uint32_t)span_ms;
     fill(sample, &history->totals[now], &history->totals[before], history->n_routes);
