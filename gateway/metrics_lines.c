@@ -55,18 +55,16 @@ struct tw_text *tw_lines_text(struct tw_lines *lines)
     return &lines->text;
 }
 
-// Room for one more of `size` bytes behind `*room` that `*array` has.
-static bool has_room(void **array, size_t n, size_t *room, size_t size)
+// The array with room for one more of `size` bytes behind `n`; NULL without memory.
+static void *with_room(void *array, size_t n, size_t *room, size_t size)
 {
     if (n < *room)
-        return true;
+        return array;
     size_t wanted = *room ? 2 * *room : 256;
-    void *more = reallocarray(*array, wanted, size);
-    if (!more)
-        return false;
-    *array = more;
-    *room = wanted;
-    return true;
+    void *more = reallocarray(array, wanted, size);
+    if (more)
+        *room = wanted;
+    return more;
 }
 
 // The text since the last line or head, which it ends.
@@ -84,10 +82,14 @@ static uint32_t cell_index(const struct tw_worker_page *page, const _Atomic uint
 
 static void begin_group(struct tw_lines *lines, struct group group)
 {
-    if (has_room((void **)&lines->groups, lines->n_groups, &lines->groups_room, sizeof(group)))
-        lines->groups[lines->n_groups++] = group;
-    else
+    struct group *groups = with_room(lines->groups, lines->n_groups, &lines->groups_room,
+                                     sizeof(group));
+    if (!groups) {
         lines->text.failed = true;
+        return;
+    }
+    lines->groups = groups;
+    groups[lines->n_groups++] = group;
 }
 
 void tw_lines_begin_group(struct tw_lines *lines, const struct tw_worker_page *page,
@@ -111,13 +113,15 @@ void tw_lines_value(struct tw_lines *lines, enum tw_line kind, const struct tw_w
 {
     if (lines->n_groups == 0)
         begin_group(lines, (struct group){0});
-    if (lines->text.failed ||
-        !has_room((void **)&lines->lines, lines->n, &lines->room, sizeof(struct line))) {
+    struct line *more = with_room(lines->lines, lines->n, &lines->room, sizeof(*more));
+    if (more)
+        lines->lines = more;
+    if (!more || lines->text.failed) {
         lines->text.failed = true;
         return;
     }
     uint32_t text_n = take_text(lines);
-    lines->lines[lines->n++] = (struct line){text_n, cell_index(page, cell), kind};
+    more[lines->n++] = (struct line){text_n, cell_index(page, cell), kind};
     struct group *group = &lines->groups[lines->n_groups - 1];
     group->text_n += text_n;
     group->n++;
