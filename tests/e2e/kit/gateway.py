@@ -241,9 +241,6 @@ class Gateway:
 
     # ---- the admin port -------------------------------------------------------------------------
 
-    def post_admin(self, path):
-        return self._admin_client.post(path, timeout=60)
-
     def get_admin(self, path):
         for _ in range(2):  # the server may have closed an idle connection meanwhile
             try:
