@@ -106,13 +106,14 @@ class _Relay:
     def __init__(self, proxy, client, server):
         self._proxy, self._client, self._server = proxy, client, server
         self._cut = None
+        self._is_over = False  # nothing more passes, though the connection may yet look open
         self._ends = threading.Lock()
         self._ended = 0
 
     def requests(self):
         try:
             while data := self._client.recv(1 << 20):
-                cut = self._proxy.take_plan(data)
+                cut = None if self._is_over else self._proxy.take_plan(data)
                 if cut:
                     cut.arrived.set()
                     cut.let_through.wait(30)
@@ -123,6 +124,7 @@ class _Relay:
                     cut.before_is_done.wait(10)
                 if cut and cut.request is not None:
                     cut.total = len(data)
+                    self._is_over = True
                     self._server.sendall(data[:cut.request])
                     self._finish(cut)
                     break
@@ -136,7 +138,9 @@ class _Relay:
         try:
             while data := self._server.recv(1 << 20):
                 cut = self._cut
-                if cut is None or cut.done.is_set() or cut.request is not None:
+                if self._is_over:
+                    continue
+                if cut is None or cut.request is not None:
                     self._client.sendall(data)
                     continue
                 answer += data
@@ -153,6 +157,7 @@ class _Relay:
                     cut.done.set()
                     self._client.sendall(whole)  # from now on the next request may come
                     continue
+                self._is_over = True  # before anybody hears of it and plans the next
                 self._client.sendall(answer[:cut.answer])
                 self._finish(cut)
                 break
