@@ -85,7 +85,7 @@ TW_MUST_USE struct tw_cache_entry *tw_cache_fill_end(struct tw_cache_table *cach
                                                      struct tw_cache_fill *fill, struct tw_str body,
                                                      struct tw_str etag, bool *stored);
 
-// The read has no answer to store.
+// The read has no answer, or none to store: with one, tw_cache_fill_end may follow.
 void tw_cache_fill_cancel(struct tw_cache_table *cache, struct tw_cache_fill *fill);
 
 // A change of this id has been heard. True when there was something to forget.

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gateway/db.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "gateway/db_account.h"
@@ -22,6 +21,8 @@
 
 // A query is sent at most so often: once, and once more after a lost connection or a deadlock.
 #define ATTEMPTS_MAX 3
+
+#define LIVE(link) H2O_STRUCT_FROM_MEMBER(struct tw_db_query, live, link)
 
 struct tw_db {
     h2o_loop_t *loop;
@@ -267,6 +268,15 @@ static bool may_enter(const struct tw_db_lane *lane, enum tw_priority priority)
            tw_shed_admits(&lane->db->shed, lane->index, priority, waiting);
 }
 
+// In order of deadlines: as a rule it is the last one.
+static void live_insert(struct tw_db_lane *lane, struct tw_db_query *query)
+{
+    h2o_linklist_t *before = lane->live.prev;
+    while (before != &lane->live && LIVE(before)->deadline_us > query->deadline_us)
+        before = before->prev;
+    h2o_linklist_insert(before->next, &query->live);
+}
+
 enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
                             struct tw_db_query **out)
 {
@@ -288,7 +298,7 @@ enum tw_status tw_db_submit(struct tw_db *db, const struct tw_db_call *call,
     if (!query)
         return TW_OVERLOADED;
     query->queued_at_us = query->submitted_us = now_us;
-    h2o_linklist_insert(&lane->live, &query->live);
+    live_insert(lane, query);
     tw_lane_enqueue(query, true);
     lane->unanswered++;
     *out = query;
@@ -409,27 +419,51 @@ void tw_db_call_ended(struct tw_db_conn *conn, bool was_batch)
 
 // ---- time ---------------------------------------------------------------------------------------
 
-// Late queries are answered now. The list is in order of arrival and so, nearly, of deadlines.
-static void lane_expire(struct tw_db *db, struct tw_db_lane *lane, uint64_t now_us)
+// The first that has waited in this queue for as long as it may. Foremost are those that came back
+// from a connection, which began to wait anew; the others are in order of arrival.
+static struct tw_db_query *first_overdue(const struct tw_db_lane *lane, const h2o_linklist_t *queue,
+                                         uint64_t now_us)
 {
-    while (!h2o_linklist_is_empty(&lane->live)) {
-        h2o_linklist_t *first = lane->live.next;
-        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, live, first);
-        bool queued = query->state == TW_QUERY_QUEUED;
+    uint64_t most_us = lane->db->config->db_queue_timeout_ms * 1000;
+    bool is_lost = writes_are_lost(lane, now_us);
+    for (const h2o_linklist_t *link = queue->next; link != queue; link = link->next) {
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, link);
         // One that the callback of another has just queued is younger than now_us.
-        bool waited = queued &&
-                      (now_us > query->queued_at_us + db->config->db_queue_timeout_ms * 1000 ||
-                       writes_are_lost(lane, now_us));
-        if (now_us < query->deadline_us && !waited)
+        if (is_lost || now_us > query->queued_at_us + most_us)
+            return query;
+        if (query->first_sent_us == 0)
+            return NULL;
+    }
+    return NULL;
+}
+
+static enum tw_status refusal(const struct tw_db_lane *lane)
+{
+    return lane->n_ready > 0 ? TW_OVERLOADED : TW_DATABASE_UNAVAILABLE;
+}
+
+static void queue_expire(struct tw_db_lane *lane, const h2o_linklist_t *queue, uint64_t now_us)
+{
+    struct tw_db_query *query;
+    while ((query = first_overdue(lane, queue, now_us)) != NULL)
+        tw_db_query_refused(query, refusal(lane));
+}
+
+// Late queries are answered now: the callbacks may queue others and detach any.
+static void lane_expire(struct tw_db_lane *lane, uint64_t now_us)
+{
+    queue_expire(lane, &lane->queue, now_us);
+    queue_expire(lane, &lane->gathering, now_us);
+    while (!h2o_linklist_is_empty(&lane->live)) {
+        struct tw_db_query *query = LIVE(lane->live.next);
+        if (now_us < query->deadline_us)
             return;
-        if (queued && query->first_sent_us != 0 && !waited)
-            tw_db_query_refused(query, TW_DEADLINE_EXCEEDED); // tried in vain, without effect
-        else if (queued)
-            tw_db_query_refused(query, lane->n_ready > 0 ? TW_OVERLOADED : TW_DATABASE_UNAVAILABLE);
-        else
+        if (query->state == TW_QUERY_SENT)
             answer_status(query, tw_statements[query->stmt].is_write ? TW_OUTCOME_UNKNOWN
                                                                      : TW_DEADLINE_EXCEEDED);
-        assert(lane->live.next != first); // who has an answer has left the list
+        else // what was tried in vain had no effect
+            tw_db_query_refused(query,
+                                query->first_sent_us != 0 ? TW_DEADLINE_EXCEEDED : refusal(lane));
     }
 }
 
@@ -438,7 +472,7 @@ static void lane_connect(struct tw_db_lane *lane)
 {
     uint64_t silence_us = (lane->statement_timeout_ms + SILENCE_GRACE_MS) * 1000;
     for (unsigned i = 0; i < lane->n_conns; i++)
-        tw_retry_tick(&lane->conns[i], i == 0 || lane->n_ready > 0, silence_us);
+        tw_retry_tick(&lane->conns[i], lane->n_ready > 0 ? !lane->drains : i == 0, silence_us);
 }
 
 static void shed_tick(struct tw_db *db, uint64_t now_us)
@@ -460,7 +494,7 @@ static void on_tick(h2o_timeout_entry_t *entry)
     shed_tick(db, now_us);
     for (size_t l = 0; l < TW_LANE_COUNT; l++) {
         struct tw_db_lane *lane = &db->lanes[l];
-        lane_expire(db, lane, now_us);
+        lane_expire(lane, now_us);
         lane_connect(lane);
     }
     tw_db_replica_tick(db->replica, now_us);
@@ -477,12 +511,11 @@ unsigned tw_db_ready(const struct tw_db *db)
 
 static void release_idle(struct tw_db_lane *lane)
 {
-    for (unsigned i = 0; i < lane->n_conns && lane->n_ready > 0; i++) {
+    lane->drains = true;
+    for (unsigned i = 0; i < lane->n_conns && lane->n_ready > 1; i++) {
         struct tw_db_conn *conn = &lane->conns[i];
-        if (conn->state == TW_CONN_READY && conn->entries_n == 0 && lane->n_ready > 1)
+        if (conn->state == TW_CONN_READY && conn->entries_n == 0)
             tw_conn_replace(conn);
-        if (conn->state == TW_CONN_DOWN)
-            conn->retry_at_us = UINT64_MAX; // never again
     }
 }
 

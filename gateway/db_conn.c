@@ -271,6 +271,12 @@ void tw_conn_connect(struct tw_db_conn *conn, const struct tw_db_addresses *addr
     h2o_socket_notify_write(conn->sock, on_connect_event);
 }
 
+bool tw_conn_is_on_standby(const struct tw_db_conn *conn)
+{
+    const char *in_recovery = PQparameterStatus(conn->pg, "in_hot_standby");
+    return in_recovery && strcmp(in_recovery, "on") == 0;
+}
+
 void tw_conn_replace(struct tw_db_conn *conn)
 {
     close_pg(conn);

@@ -27,8 +27,7 @@ enum tw_query_state { TW_QUERY_QUEUED, TW_QUERY_SENT };
 // one of its lane's queues or by one connection's FIFO, never by both. Queries that were gathered
 // into one call hang together by `next` while they are SENT, and stand in the FIFO as one entry.
 struct tw_db_query {
-    h2o_linklist_t
-        live; // on the lane's list of unanswered queries, oldest first; unlinked once answered
+    h2o_linklist_t live;      // on the lane's list of unanswered queries; unlinked once answered
     h2o_linklist_t queue;     // linked while QUEUED
     struct tw_db_query *next; // in the same batch, sent behind this one
     struct tw_db *db;
@@ -112,6 +111,9 @@ void tw_conn_dispose(struct tw_db_conn *conn); // frees without callbacks
 // DOWN: begins to connect. Without addresses it breaks at once, because of `why`.
 void tw_conn_connect(struct tw_db_conn *conn, const struct tw_db_addresses *addresses,
                      const char *why);
+
+// READY: its server is a standby. False before PostgreSQL 14, which does not tell.
+bool tw_conn_is_on_standby(const struct tw_db_conn *conn);
 
 // READY and idle: closes it, to connect anew, which prepares its statements anew.
 void tw_conn_replace(struct tw_db_conn *conn);

@@ -104,12 +104,17 @@ static struct tw_db_conn *least_busy(struct tw_db_lane *lane)
     return best;
 }
 
-// What was lost once is the primary's. Only there queries of lane slow are in the way of writes.
+// What was lost once is the primary's.
+static struct tw_db_conn *replica_for(struct tw_db_lane *lane, const struct tw_db_query *query)
+{
+    return tw_db_replica_pick(tw_db_replica(lane->db), query->stmt, query->reader,
+                              query->primary_only || query->attempts > 0);
+}
+
+// Only at the primary queries of lane slow are in the way of writes.
 static struct tw_db_conn *conn_for(struct tw_db_lane *lane, const struct tw_db_query *query)
 {
-    struct tw_db_conn *conn = tw_db_replica_pick(tw_db_replica(lane->db), query->stmt,
-                                                 query->reader,
-                                                 query->primary_only || query->attempts > 0);
+    struct tw_db_conn *conn = replica_for(lane, query);
     return conn || lane->rests ? conn : least_busy(lane);
 }
 
@@ -192,6 +197,31 @@ static struct tw_db_query *next_to_send(struct tw_db_lane *lane)
     if (!single || !gathering)
         return single ? single : gathering;
     return single->queued_at_us <= gathering->queued_at_us ? single : gathering;
+}
+
+static struct tw_db_query *first_for_replica(struct tw_db_lane *lane, const h2o_linklist_t *queue,
+                                             struct tw_db_conn **conn)
+{
+    const h2o_linklist_t *link = queue->next;
+    for (int i = 0; i < LOOKED_AT_MAX && link != queue; i++, link = link->next) {
+        struct tw_db_query *query = H2O_STRUCT_FROM_MEMBER(struct tw_db_query, queue, link);
+        if ((*conn = replica_for(lane, query)) != NULL)
+            return query;
+    }
+    return NULL;
+}
+
+// The next one and its connection; or NULL. Who needs the primary and waits for it does not hold up
+// those behind him whom a replica may answer.
+static struct tw_db_query *next_with_conn(struct tw_db_lane *lane, struct tw_db_conn **conn)
+{
+    struct tw_db_query *query = next_to_send(lane);
+    if (query && (*conn = conn_for(lane, query)) != NULL)
+        return query;
+    if (!tw_db_replica_has_room(tw_db_replica(lane->db), lane->index))
+        return NULL;
+    query = first_for_replica(lane, &lane->queue, conn);
+    return query ? query : first_for_replica(lane, &lane->gathering, conn);
 }
 
 // A read whose client has left, or whose answer would come after its deadline, is not sent.
@@ -298,7 +328,7 @@ void tw_lane_flush(struct tw_db_lane *lane, uint64_t now_us)
     struct tw_db_query *query;
     if (lane->index == TW_LANE_SLOW)
         slow_may_send(lane, now_us);
-    while ((query = next_to_send(lane)) != NULL && (conn = conn_for(lane, query)) != NULL) {
+    while ((query = next_with_conn(lane, &conn)) != NULL) {
         if (is_in_vain(query, now_us)) {
             tw_db_query_refused(query, TW_OVERLOADED);
             continue;

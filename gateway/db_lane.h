@@ -23,7 +23,7 @@ struct tw_db_lane {
     enum tw_lane index;
     h2o_linklist_t queue;     // each waits for a connection of its own
     h2o_linklist_t gathering; // they wait for the next batch
-    h2o_linklist_t live;      // not answered yet, oldest first; includes the queues
+    h2o_linklist_t live;      // not answered yet, in order of deadlines; includes the queues
     unsigned queued;
     unsigned unanswered;
     unsigned n_ready;
@@ -36,7 +36,8 @@ struct tw_db_lane {
     unsigned batches_max;   // in flight: what comes in meanwhile makes the next one the larger
     unsigned n_for_batches; // connections that other queries leave alone
     uint64_t statement_timeout_ms;
-    bool rests; // lane slow, while writes need the primary
+    bool rests;  // lane slow, while writes need the primary
+    bool drains; // as its worker: one connection is enough
 };
 
 // Connections are made, each with room for `depth` queries in flight; all are DOWN. False without

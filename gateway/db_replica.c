@@ -94,6 +94,8 @@ void tw_db_replica_free(struct tw_db_replica *replica)
 static void add_sample(struct tw_db_replica *replica, struct sample sample)
 {
     struct sample *samples = replica->samples;
+    if (replica->n_samples > 0 && sample.at_us < samples[0].at_us)
+        return; // another connection was faster
     uint64_t apart_us = replica->max_lag_us / (SAMPLES - 8);
     bool replace = replica->n_samples > 1 && samples[0].at_us - samples[1].at_us < apart_us;
     if (!replace) {
@@ -181,6 +183,19 @@ struct tw_db_conn *tw_db_replica_pick(struct tw_db_replica *replica, enum tw_stm
     return best;
 }
 
+bool tw_db_replica_has_room(const struct tw_db_replica *replica, enum tw_lane lane)
+{
+    if (!replica)
+        return false;
+    const struct pool *pool = &replica->pools[lane];
+    uint64_t now_us = tw_now_us();
+    for (unsigned i = 0; i < pool->n_conns; i++)
+        if (pool->conns[i].in_flight < pool->conns[i].depth &&
+            is_fresh(replica, &pool->conns[i], now_us))
+            return true;
+    return false;
+}
+
 void tw_db_replica_sync(struct tw_db_replica *replica, enum tw_lane lane)
 {
     if (!replica)
@@ -205,6 +220,15 @@ static void probe_primary(struct tw_db_replica *replica)
     }
 }
 
+// The primary has time left to answer the short reads that wait behind a probe; a list may take
+// long, and for that there is its pool's silence_us.
+static uint64_t patience_us(enum tw_lane lane, const struct tw_db_conn *conn)
+{
+    if (conn->in_flight == 0)
+        return SILENCE_US;
+    return lane == TW_LANE_FAST ? WORD_MAX_AGE_US : UINT64_MAX;
+}
+
 static void probe_replicas(struct tw_db_replica *replica, uint64_t now_us)
 {
     for (size_t l = 0; l < TW_LANE_COUNT; l++) {
@@ -214,7 +238,7 @@ static void probe_replicas(struct tw_db_replica *replica, uint64_t now_us)
                 continue;
             if (!conn->is_probed)
                 tw_conn_probe(conn);
-            else if (conn->in_flight == 0 && now_us - conn->probe_at_us > SILENCE_US)
+            else if (now_us - conn->probe_at_us > patience_us((enum tw_lane)l, conn))
                 tw_conn_break(conn, "does not answer");
         }
     }

@@ -29,6 +29,9 @@ void tw_db_replica_free(struct tw_db_replica *replica); // NULL is allowed
 struct tw_db_conn *tw_db_replica_pick(struct tw_db_replica *replica, enum tw_stmt stmt,
                                       uint64_t reader, bool primary_only);
 
+// A connection of this lane would take some read.
+bool tw_db_replica_has_room(const struct tw_db_replica *replica, enum tw_lane lane);
+
 // Whether the replica at `conn` may answer this read.
 bool tw_db_replica_may_serve(const struct tw_db_replica *replica, const struct tw_db_conn *conn,
                              uint64_t reader, bool primary_only);

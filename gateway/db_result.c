@@ -187,10 +187,11 @@ static bool is_no_row(const struct tw_db_query *query, const struct tw_rows *row
 }
 
 // Each query of the batch gets as many rows as it asked for; one alone gets all there are.
-static void take_rows(struct tw_db_query *batch, const PGresult *pg_result)
+static void take_rows(const struct tw_db_conn *conn, struct tw_db_query *batch,
+                      const PGresult *pg_result)
 {
     struct tw_rows rows = {.pg = pg_result, .n = PQntuples(pg_result)};
-    const struct tw_db_result result = {.status = TW_OK, .rows = &rows};
+    struct tw_db_result result = {.status = TW_OK, .rows = &rows};
     int n_rows = 0;
     for (const struct tw_db_query *query = batch; query; query = query->next)
         n_rows += query->n_rows;
@@ -209,6 +210,7 @@ static void take_rows(struct tw_db_query *batch, const PGresult *pg_result)
             rows.n = n;
         if (is_no_row(query, &rows))
             rows.n = 0;
+        result.from_standby = query->primary_only && tw_conn_is_on_standby(conn);
         tw_db_query_answered(query, &result);
         rows.first += n;
     }
@@ -233,7 +235,7 @@ static bool take_query_result(struct tw_db_conn *conn, struct tw_conn_entry *ent
         } else {
             if (entry_end_batch(conn, entry))
                 tw_db_call_ended(conn, true);
-            take_rows(query, pg_result);
+            take_rows(conn, query, pg_result);
         }
         return true;
     case PGRES_PIPELINE_ABORTED:
@@ -275,7 +277,7 @@ static bool take_sync_result(struct tw_db_conn *conn, const PGresult *pg_result)
     conn->in_flight = conn->n_batches = 0;
     if (is_end) {
         tw_db_call_ended(conn, was_batch);
-        take_rows(batch, batch_result);
+        take_rows(conn, batch, batch_result);
     } else {
         (void)take_error(conn, batch, pg_result);
     }

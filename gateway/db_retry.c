@@ -159,12 +159,9 @@ static void watch_connecting(struct tw_db_conn *conn)
 }
 
 // It was there when no server took writes, and now one does: what it reads may be old.
-static bool is_on_a_standby(const struct tw_db_conn *conn)
+static bool is_to_leave(const struct tw_db_conn *conn)
 {
-    if (conn->server->is_replica)
-        return false;
-    const char *in_recovery = PQparameterStatus(conn->pg, "in_hot_standby");
-    return in_recovery && strcmp(in_recovery, "on") == 0 && tw_db_takes_writes(conn->db);
+    return !conn->server->is_replica && tw_conn_is_on_standby(conn) && tw_db_takes_writes(conn->db);
 }
 
 void tw_retry_tick(struct tw_db_conn *conn, bool may_connect, uint64_t silence_us)
@@ -181,7 +178,7 @@ void tw_retry_tick(struct tw_db_conn *conn, bool may_connect, uint64_t silence_u
         break;
     case TW_CONN_READY:
         tw_account_watch(conn, now_us);
-        conn->stale |= is_on_a_standby(conn);
+        conn->stale |= is_to_leave(conn);
         if (conn->stale && conn->entries_n == 0)
             tw_conn_replace(conn);
         else if (conn->in_flight > 0 && now_us - conn->last_progress_us > silence_us)

@@ -23,7 +23,7 @@ sys.path.insert(0, HERE)
 sys.path.insert(1, os.path.join(HERE, "..", "h2o"))
 
 from kit.clients import Api  # noqa: E402
-from kit.database import Postgres  # noqa: E402
+from kit.database import Database, Postgres  # noqa: E402
 from kit.gateway import Gateway, deep_merge  # noqa: E402
 from kit.issuer import Issuer  # noqa: E402
 from kit.postgres_pair import PostgresPair  # noqa: E402
@@ -94,6 +94,35 @@ def postgres_pair(work):
         yield pair.start()
     finally:
         pair.remove()
+
+
+@pytest.fixture
+def pair(postgres_pair):
+    """Whole again at the end."""
+    postgres_pair.broken = False
+    yield postgres_pair
+    if postgres_pair.broken:
+        postgres_pair.heal()
+
+
+@pytest.fixture(scope="session")
+def pair_name(postgres_pair):
+    name = "servers_%d" % os.getpid()
+    postgres_pair.create(name).close()
+    return name
+
+
+@pytest.fixture
+def pair_database(pair, pair_name):
+    """On whichever server is the primary when the test begins."""
+    database = Database(pair.primary.url(pair_name))
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def pair_shop(pair_database, issuer):
+    return Shop(pair_database, issuer)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from kit.clients import Api, Connection, assert_problem, at_once
 from kit.invariants import Invariants, is_connected
 from kit.processes import SANITIZED, cpu_percent, eventually, patient, scaled
 from kit.proxy import Proxy
+from kit.shop import Shop
 from kit.till import Reader, Till
 from test_sales import lock_stock
 
@@ -323,6 +324,62 @@ def test_each_lane_keeps_its_own_deadline(start, shop, own_database):
     with Api(gateway, token) as api:
         assert {api.get(path).status_code for path in paths} == {200}
     assert gateway.is_ready()
+
+
+def waiting_for_locks(database):
+    return database.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND database ="
+                          " (SELECT oid FROM pg_database WHERE datname = current_database())")
+
+
+def locked(database, table):
+    lock = database.connect(autocommit=False)
+    with lock.cursor() as cursor:
+        cursor.execute("LOCK TABLE %s IN ACCESS EXCLUSIVE MODE" % table)
+    return lock
+
+
+def test_a_queue_has_its_own_time(start, own_database, issuer):
+    """Who waits behind a query that may still run for long is told after db.queue_timeout."""
+    gateway = start(workers=1, http={"deadline": "8s"},
+                    db={"url": own_database.url, "max_connections": 3, "queue_timeout": "500ms",
+                        "slow_timeout": "8s"})
+    token = Shop(own_database, issuer).token("manager")
+    gateway.wait_connected()
+    lock, answers = locked(own_database, "transactions"), []
+
+    def list_sales():
+        with Api(gateway, token) as api:
+            answers.append(api.get("/v1/transactions"))
+
+    thread = threading.Thread(target=list_sales)
+    thread.start()
+    eventually(lambda: waiting_for_locks(own_database) == 1)
+    with Api(gateway, token) as api:
+        answer = api.get("/v1/products?limit=1")
+        assert_problem(answer, 503, "overloaded")
+        assert 0.49 < answer.elapsed.total_seconds() < patient(1)
+    lock.rollback()
+    lock.close()
+    thread.join(30)
+    assert answers[0].status_code == 200
+
+
+def test_who_has_more_time_holds_nobody_beyond_his_own(start, own_database, issuer):
+    """D3: behind the count of low stock, which has ten seconds, a list is 504 after its two."""
+    gateway = start(workers=1, metrics={"low_stock_interval": "1s"},
+                    db={"url": own_database.url, "max_connections": 12})
+    token = Shop(own_database, issuer).token("manager")
+    gateway.wait_connected()
+    locks = [locked(own_database, "low_stock")]
+    eventually(lambda: waiting_for_locks(own_database) == 1, what="the count waits")
+    locks.append(locked(own_database, "transactions"))
+    with Api(gateway, token) as api:
+        answer = api.get("/v1/transactions")
+        assert_problem(answer, 504, "deadline-exceeded")
+        assert answer.elapsed.total_seconds() < 2 + patient(0.5)
+    for lock in locks:
+        lock.rollback()
+        lock.close()
 
 
 def test_a_silent_database_is_left(start, shop, database):

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several database servers: hosts, failover, passwords, TLS, replicas; a real primary and standby."""
+"""Several database servers: hosts, failover, passwords, TLS; a real primary and standby."""
 
 import json
 import os
 import socket
 import time
 import urllib.parse
+import uuid
 
 import pytest
 
@@ -13,39 +14,9 @@ from kit.certificates import Authority
 from kit.clients import Api, assert_problem
 from kit.database import Database
 from kit.processes import BINARY, clean_environment, eventually, patient, run, scaled
-from kit.shop import Shop
-from test_database import Reader, Till
+from kit.till import Till
 
 pytestmark = pytest.mark.heavy
-
-
-@pytest.fixture
-def pair(postgres_pair):
-    """Whole again at the end."""
-    postgres_pair.broken = False
-    yield postgres_pair
-    if postgres_pair.broken:
-        postgres_pair.heal()
-
-
-@pytest.fixture(scope="session")
-def pair_name(postgres_pair):
-    name = "servers_%d" % os.getpid()
-    postgres_pair.create(name).close()
-    return name
-
-
-@pytest.fixture
-def pair_database(pair, pair_name):
-    """On whichever server is the primary when the test begins."""
-    database = Database(pair.primary.url(pair_name))
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def pair_shop(pair_database, issuer):
-    return Shop(pair_database, issuer)
 
 
 def port_of(server):
@@ -180,30 +151,71 @@ def test_failover_under_load(start, pair, pair_name, pair_shop, pair_database, i
     assert gateway.events("db_connected")
 
 
+def take_writes(pair, does):
+    """The primary does, or as in a failover no server does."""
+    pair.ask(pair.primary, "ALTER SYSTEM SET default_transaction_read_only = " + ("off" if does else "on"))
+    pair.ask(pair.primary, "SELECT pg_reload_conf()")
+
+
 def test_a_server_that_turns_read_only(start, pair, pair_name, pair_shop):
     """D2: 25006 from a server demoted under living connections: 503 within 100 ms, reads go on, and
     within 2 s of its end writes resume."""
     gateway = start(db={"url": pair.url(pair_name)})
     product = pair_shop.product(stock=1000)
     body = pair_shop.basket(product)
-
-    def turn(state):
-        pair.ask(pair.primary, "ALTER SYSTEM SET default_transaction_read_only = " + state)
-        pair.ask(pair.primary, "SELECT pg_reload_conf()")
-
     with Api(gateway, pair_shop.token()) as api:
         assert api.sell(body).status_code == 201
         try:
-            turn("on")
+            take_writes(pair, False)
             eventually(lambda: api.sell(body).status_code == 503)
             took = sorted(refused(api, body) for _ in range(11))
             assert took[5] < patient(0.1), took
             eventually(lambda: api.get("/v1/products/" + product).status_code == 200)
         finally:
-            turn("off")
+            take_writes(pair, True)
         eventually(lambda: api.sell(body).status_code == 201, patient(2), what="writes resume")
     sales = pair_shop.sales()
     assert pair_shop.stock(product) == 1000 - sales
+
+
+def test_what_a_standby_says_is_not_remembered(start, pair, pair_name, pair_shop, pair_database):
+    """Without a server that takes writes reads are a standby's, which lags: what it says is answered and
+    not stored, although the change was heard from the primary before."""
+    product = pair_shop.product(price_minor=100)
+    pair.caught_up()
+    ports = ",".join("127.0.0.1:%d" % port_of(server) for server in (pair.standby, pair.primary))
+    parts = urllib.parse.urlsplit(pair.primary.url(pair_name))
+    login = parts.netloc.rpartition("@")[0]
+    gateway = start(workers=1, db={"url": parts._replace(netloc=login + "@" + ports).geturl()})
+    path, ours = "/v1/products/" + product, "application_name LIKE 'tillway worker%%'"
+
+    def is_heard():
+        return gateway.metrics()["tillway_cache_listening"] == 1
+
+    def read(api):
+        answer = api.get(path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["price"], answer.headers["cache-status"]
+
+    eventually(is_heard)
+    with Api(gateway, pair_shop.token()) as api:
+        take_writes(pair, False)
+        try:
+            pair.ask(pair.primary, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + ours)
+            eventually(lambda: pair.ask(pair.standby, "SELECT 1 FROM pg_stat_activity WHERE " + ours +
+                                        " AND application_name LIKE '%%fast'"), what="it reads there")
+            eventually(is_heard, what="the primary is listened to")
+            pair.pause_replay()
+            pair.broken = True
+            pair_database.rows("SET default_transaction_read_only = off")
+            pair_database.rows("UPDATE products SET price_minor = 999 WHERE product_id = %s",
+                               uuid.UUID(product))
+            price, status = read(api)
+            assert price == 1.0 and "stored" not in status, (price, status)
+        finally:
+            take_writes(pair, True)
+        eventually(lambda: read(api)[0] == 9.99, what="the primary is asked")
+        eventually(lambda: read(api) == (9.99, "tillway; hit"), what="and remembered")
 
 
 # ---- passwords and TLS ------------------------------------------------------------------------------
@@ -307,86 +319,3 @@ def test_the_check_asks_how_many_connections_there_are(config, postgres, tmp_pat
     done = check(8, "postgresql//hidden-word")
     assert done.returncode == 0 and "cannot be understood" in done.stderr
     assert "hidden-word" not in done.stderr
-
-
-# ---- replicas ---------------------------------------------------------------------------------------
-
-
-def replica_reads(gateway):
-    return gateway.metrics()["tillway_db_replica_reads_total"]
-
-
-def are_used(gateway, used):
-    """By both workers: what each has said last."""
-    said = {line["worker"]: line["event"] == "db_replica_used" for line in gateway.lines()
-            if line.get("event") in ("db_replica_used", "db_replica_aside")}
-    return said == {0: used, 1: used}
-
-
-def test_reads_go_to_a_replica_that_has_what_its_reader_wrote(start, pair, pair_name, pair_shop):
-    """Read-your-writes over both workers while replay stands still; who lags beyond the limit is left
-    aside, who dies costs no read, and both come back by themselves; one log line each way."""
-    product = pair_shop.product(stock=1000)
-    pair.caught_up()
-    gateway = start(db={"url": pair.primary.url(pair_name), "replica": pair.standby.url(pair_name),
-                        "replica_max_lag": "2s"}, cache={"size": 0})
-    eventually(lambda: are_used(gateway, True), what="the replica is used")
-    writer = pair_shop.token(username="writer-" + pair_shop.store)
-    stranger = pair_shop.token(username="stranger-" + pair_shop.store)
-    path = "/v1/products/" + product
-    readers = [Reader(gateway, stranger, product) for _ in range(2)]
-    before = replica_reads(gateway)
-    for reader in readers:
-        reader.start()
-    try:
-        eventually(lambda: replica_reads(gateway) > before + 20)
-        pair.pause_replay()
-        pair.broken = True
-        sales = []
-        for _ in range(scaled(20)):
-            with Api(gateway, writer) as api:  # each by a connection of its own: either worker's
-                sale = api.sell(pair_shop.basket(product))
-                assert sale.status_code == 201
-                sales.append(sale.json()["transactionId"])
-            for _ in range(4):
-                with Api(gateway, writer) as api:
-                    assert api.get("/v1/transactions/" + sales[-1]).status_code == 200
-        eventually(lambda: are_used(gateway, False), what="a lagging replica is left aside")
-        at = replica_reads(gateway)
-        with Api(gateway, stranger) as api:
-            assert all(api.get(path).status_code == 200 for _ in range(20))
-        assert replica_reads(gateway) == at
-        pair.resume_replay()
-        eventually(lambda: are_used(gateway, True), what="it comes back by itself")
-        eventually(lambda: replica_reads(gateway) > at + 20)
-        with Api(gateway, writer) as api:  # who has written comes to it as well
-            at = replica_reads(gateway)
-            eventually(lambda: api.get(path).status_code == 200 and replica_reads(gateway) > at)
-        pair.standby.stop_immediate()
-        eventually(lambda: are_used(gateway, False))
-        read = readers[0].read
-        eventually(lambda: readers[0].read > read + 20, what="the primary answers")
-        pair.standby.start()
-        eventually(lambda: are_used(gateway, True), what="it comes back by itself")
-    finally:
-        for reader in readers:
-            reader.stopping.set()
-        for reader in readers:
-            reader.join(30)
-    assert [(r.wrong, r.unavailable) for r in readers] == [([], 0), ([], 0)]
-    eventually(lambda: len(gateway.events("db_replica_used")) ==
-               len(gateway.events("db_replica_aside")) + 2, what="each worker says it is back")
-    assert 4 <= len(gateway.events("db_replica_aside")) <= 8, "a line for each change, not for each read"
-
-
-def test_a_primary_is_no_replica(start, pair, pair_name, pair_shop):
-    """Not in recovery: left aside, with a log line that says why; reads are the primary's."""
-    gateway = start(workers=1, db={"url": pair.primary.url(pair_name),
-                                   "replica": pair.primary.url(pair_name)})
-    lost = eventually(lambda: [e["message"] for e in gateway.events("db_connection_lost")
-                               if e["message"].startswith("replica, ")])
-    assert "not in hot standby mode" in lost[0]
-    product = pair_shop.product()
-    with Api(gateway, pair_shop.token()) as api:
-        assert api.get("/v1/products/" + product).status_code == 200
-    assert replica_reads(gateway) == 0

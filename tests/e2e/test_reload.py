@@ -13,6 +13,7 @@ import pytest
 
 from kit.clients import Api, Connection, at_once
 from kit.processes import SANITIZED, descriptors, eventually, is_alive, resident_kib
+from kit.shop import Shop
 from kit.steady import Http2, KeptConnections, NewConnections
 from test_sales import lock_stock
 
@@ -162,6 +163,33 @@ def test_what_has_begun_is_finished_and_what_was_counted_stays(start, shop, data
         assert [api.get("/v1/me").status_code for _ in range(4)] == [200, 200, 429, 429]
     have_left(gateway)
     eventually(lambda: database.value(connections) <= others + most)
+
+
+def test_a_draining_worker_keeps_a_way_to_the_database(start, own_database, issuer):
+    """P4 and D1: of what it has kept, all is lost; the sale whose body comes last is sold by it."""
+    gateway = start(workers=1, shutdown={"drain_timeout": "30s"},
+                    db={"url": own_database.url, "max_connections": 12})
+    shop, lanes = Shop(own_database, issuer), 3
+
+    def backends():
+        return {row[0] for row in own_database.rows(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name ~ '^tillway worker . (fast|write|slow)$'")}
+
+    gateway.wait_connected()
+    old = backends()
+    connection = Connection(gateway, shop.token()).connect()
+    connection.begin("/v1/transactions", json.dumps(shop.basket(shop.product())).encode(), "k")
+    gateway.reload()
+    eventually(lambda: (len(backends() & old), len(backends() - old)) == (lanes, len(old)),
+               what="idle connections are given back")
+    for pid in backends() & old:
+        own_database.rows("SELECT pg_terminate_backend(%s)", pid)
+    eventually(lambda: len(gateway.events("db_connected")) == lanes, what="they are connected again")
+    assert connection.end()[0] == 201
+    connection.close()
+    assert shop.sales() == 1
+    gateway.have_left(workers=1)
 
 
 def test_a_bad_file_and_a_bad_binary_change_nothing(start, shop):

@@ -188,6 +188,22 @@ class Connection:
             self._http.close()
             raise
 
+    def begin(self, path, body, key):
+        """A POST of which the gateway has the head and waits for the body."""
+        headers = {"Idempotency-Key": key, "Content-Length": len(body), "Expect": "100-continue"}
+        self._http.putrequest("POST", path)
+        for name, value in {**self._headers, **headers}.items():
+            self._http.putheader(name, value)
+        self._http.endheaders()
+        assert self.sock.recv(1024) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        self._body = body
+
+    def end(self):
+        """The body of what had begun: (status, headers, bytes)."""
+        self._http.send(self._body)
+        answer = self._http.getresponse()
+        return answer.status, answer.headers, answer.read()
+
     def close(self):
         self._http.close()
 

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read replicas (db.replica, docs/adr/009): who may read there, and what becomes of reads when a server
+goes; a real primary and a real standby."""
+
+import json
+import os
+import signal
+
+import pytest
+
+from kit.clients import Api
+from kit.processes import eventually, patient, scaled
+from kit.till import Reader, Till
+
+pytestmark = pytest.mark.heavy
+
+
+def replica_reads(gateway):
+    return gateway.metrics()["tillway_db_replica_reads_total"]
+
+
+def are_used(gateway, used):
+    """By both workers: what each has said last."""
+    said = {line["worker"]: line["event"] == "db_replica_used" for line in gateway.lines()
+            if line.get("event") in ("db_replica_used", "db_replica_aside")}
+    return said == {0: used, 1: used}
+
+
+def test_reads_go_to_a_replica_that_has_what_its_reader_wrote(start, pair, pair_name, pair_shop):
+    """Read-your-writes over both workers while replay stands still; who lags beyond the limit is left
+    aside, who dies costs no read, and both come back by themselves; one log line each way."""
+    product = pair_shop.product(stock=1000)
+    pair.caught_up()
+    gateway = start(db={"url": pair.primary.url(pair_name), "replica": pair.standby.url(pair_name),
+                        "replica_max_lag": "2s"}, cache={"size": 0})
+    eventually(lambda: are_used(gateway, True), what="the replica is used")
+    writer = pair_shop.token(username="writer-" + pair_shop.store)
+    stranger = pair_shop.token(username="stranger-" + pair_shop.store)
+    path = "/v1/products/" + product
+    readers = [Reader(gateway, stranger, product) for _ in range(2)]
+    before = replica_reads(gateway)
+    for reader in readers:
+        reader.start()
+    try:
+        eventually(lambda: replica_reads(gateway) > before + 20)
+        pair.pause_replay()
+        pair.broken = True
+        sales = []
+        for _ in range(scaled(20)):
+            with Api(gateway, writer) as api:  # each by a connection of its own: either worker's
+                sale = api.sell(pair_shop.basket(product))
+                assert sale.status_code == 201
+                sales.append(sale.json()["transactionId"])
+            for _ in range(4):
+                with Api(gateway, writer) as api:
+                    assert api.get("/v1/transactions/" + sales[-1]).status_code == 200
+        eventually(lambda: are_used(gateway, False), what="a lagging replica is left aside")
+        at = replica_reads(gateway)
+        with Api(gateway, stranger) as api:
+            assert all(api.get(path).status_code == 200 for _ in range(20))
+        assert replica_reads(gateway) == at
+        pair.resume_replay()
+        eventually(lambda: are_used(gateway, True), what="it comes back by itself")
+        eventually(lambda: replica_reads(gateway) > at + 20)
+        with Api(gateway, writer) as api:  # who has written comes to it as well
+            at = replica_reads(gateway)
+            eventually(lambda: api.get(path).status_code == 200 and replica_reads(gateway) > at)
+        pair.standby.stop_immediate()
+        eventually(lambda: are_used(gateway, False))
+        read = readers[0].read
+        eventually(lambda: readers[0].read > read + 20, what="the primary answers")
+        pair.standby.start()
+        eventually(lambda: are_used(gateway, True), what="it comes back by itself")
+    finally:
+        for reader in readers:
+            reader.stopping.set()
+        for reader in readers:
+            reader.join(30)
+    assert [(r.wrong, r.unavailable) for r in readers] == [([], 0), ([], 0)]
+    eventually(lambda: len(gateway.events("db_replica_used")) ==
+               len(gateway.events("db_replica_aside")) + 2, what="each worker says it is back")
+    assert 4 <= len(gateway.events("db_replica_aside")) <= 8, "a line for each change, not for each read"
+
+
+def test_a_primary_is_no_replica(start, pair, pair_name, pair_shop):
+    """Not in recovery: left aside, with a log line that says why; reads are the primary's."""
+    gateway = start(workers=1, db={"url": pair.primary.url(pair_name),
+                                   "replica": pair.primary.url(pair_name)})
+    lost = eventually(lambda: [e["message"] for e in gateway.events("db_connection_lost")
+                               if e["message"].startswith("replica, ")])
+    assert "not in hot standby mode" in lost[0]
+    product = pair_shop.product()
+    with Api(gateway, pair_shop.token()) as api:
+        assert api.get("/v1/products/" + product).status_code == 200
+    assert replica_reads(gateway) == 0
+
+
+@pytest.fixture
+def beside_a_replica(start, pair, pair_name):
+    """beside_a_replica(...): a gateway of one worker that uses it."""
+    def start_one(queue_timeout="1s", **changes):
+        pair.caught_up()
+        gateway = start(workers=1, cache={"size": 0},
+                        db={"url": pair.primary.url(pair_name), "replica": pair.standby.url(pair_name),
+                            "queue_timeout": queue_timeout}, **changes)
+        eventually(lambda: gateway.events("db_replica_used"), what="the replica is used")
+        return gateway
+
+    return start_one
+
+
+def test_who_needs_the_primary_holds_up_nobody(beside_a_replica, pair, pair_shop):
+    """The primary dies. Those who have just written wait for it; others read on from the replica."""
+    product = pair_shop.product(stock=100000)
+    gateway = beside_a_replica(queue_timeout="3s", http={"deadline": "9s"})
+    stranger = Reader(gateway, pair_shop.token(username="stranger-" + pair_shop.store), product, 0.02)
+    token = pair_shop.token(username="writer-" + pair_shop.store)
+    body = json.dumps(pair_shop.basket(product)).encode()
+    tills = [Till(gateway, token, body) for _ in range(2)]
+    writers = [Reader(gateway, token, product) for _ in range(2)]
+    threads = [stranger, *tills, *writers]
+    for thread in threads:
+        thread.start()
+    try:
+        Till.wait_for_more(tills, scaled(50))
+        before = stranger.read
+        eventually(lambda: stranger.read > before + 20)
+        pair.broken = True
+        pair.primary.stop_immediate()
+        at, stranger.slowest_s = stranger.read, 0
+        eventually(lambda: sum(writer.unavailable for writer in writers) > 4, what="writers wait in vain")
+        eventually(lambda: stranger.read > at + 20)
+        assert stranger.slowest_s < patient(0.5), "%.2f s" % stranger.slowest_s
+        assert (stranger.wrong, stranger.unavailable) == ([], 0)
+        pair.primary.start()
+        Till.wait_for_more(tills, 5)
+    finally:
+        Till.stop_all(threads)
+
+
+def test_a_replica_that_hangs_costs_no_read(beside_a_replica, pair, pair_shop):
+    """It takes reads and says nothing: within the deadline they are the primary's."""
+    product = pair_shop.product()
+    gateway = beside_a_replica()
+    readers = [Reader(gateway, pair_shop.token(username="stranger-" + pair_shop.store), product, 0.01)
+               for _ in range(4)]
+    backends = [row[0] for row in pair.ask(
+        pair.standby, "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'tillway worker%%'")]
+    for reader in readers:
+        reader.start()
+    try:
+        at = replica_reads(gateway)
+        eventually(lambda: replica_reads(gateway) > at + 20)
+        for pid in backends:
+            os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: gateway.events("db_replica_aside"), what="it is left aside")
+        read = sum(reader.read for reader in readers)
+        eventually(lambda: sum(reader.read for reader in readers) > read + 40, what="the primary answers")
+    finally:
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
+        Till.stop_all(readers)
+    assert [(r.wrong, r.unavailable) for r in readers] == [([], 0)] * 4
+    assert max(reader.slowest_s for reader in readers) < 2
