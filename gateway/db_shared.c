@@ -29,10 +29,17 @@ void tw_db_written(struct tw_db_shared *shared, uint64_t principal, uint64_t now
         continue;
 }
 
+void tw_db_written_elsewhere(struct tw_db_shared *shared, uint64_t until_us)
+{
+    atomic_store_explicit(&shared->elsewhere_us, until_us, memory_order_relaxed);
+}
+
 uint64_t tw_db_written_us(const struct tw_db_shared *shared, uint64_t principal)
 {
     if (principal == 0)
         return 0;
-    return atomic_load_explicit(&shared->written_us[principal % TW_DB_WRITTEN_SLOTS],
-                                memory_order_acquire);
+    uint64_t elsewhere_us = atomic_load_explicit(&shared->elsewhere_us, memory_order_relaxed);
+    uint64_t here_us = atomic_load_explicit(&shared->written_us[principal % TW_DB_WRITTEN_SLOTS],
+                                            memory_order_acquire);
+    return here_us > elsewhere_us ? here_us : elsewhere_us;
 }

@@ -19,6 +19,7 @@
 
 struct tw_db_shared {
     _Atomic uint64_t connect_us; // when the machine may connect again, were there no burst
+    _Atomic uint64_t elsewhere_us; // until when others wrote who do not tell it here
     _Atomic uint64_t written_us[TW_DB_WRITTEN_SLOTS];
 };
 
@@ -29,6 +30,10 @@ TW_MUST_USE uint64_t tw_db_connect_wait_us(struct tw_db_shared *shared, uint32_t
 
 // A write of the principal has been answered, or nobody knows. `principal` is its hash, 0 nobody.
 void tw_db_written(struct tw_db_shared *shared, uint64_t principal, uint64_t now_us);
+
+// Until then anybody may have written by a worker that does not share this memory: one of another
+// master (upgrade.h). UINT64_MAX: it is not known yet until when.
+void tw_db_written_elsewhere(struct tw_db_shared *shared, uint64_t until_us);
 
 // When the principal has written last, or later; 0: not since the start.
 uint64_t tw_db_written_us(const struct tw_db_shared *shared, uint64_t principal);

@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "gateway/admin.h"
+#include "gateway/db_shared.h"
 #include "gateway/log.h"
 #include "gateway/notify.h"
 #include "gateway/schedule.h"
@@ -302,6 +303,8 @@ static bool furnish(struct tw_master *master, const struct tw_config *config)
     if (!household->pages || !household->limits || !household->peer_counts ||
         !household->in_progress)
         return fail(master, "cannot start: no shared memory");
+    if (master->inherited.control_fd >= 0)
+        tw_db_written_elsewhere(tw_shared_db(household->pages), UINT64_MAX);
     return add_events(master);
 }
 

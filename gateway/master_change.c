@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "gateway/admin.h"
+#include "gateway/db_shared.h"
 #include "gateway/ipc.h"
 #include "gateway/log.h"
 #include "gateway/notify.h"
@@ -168,6 +169,10 @@ static void finish_inheriting(struct tw_master *master)
     close(master->inherited.control_fd);
     master->inherited.control_fd = -1;
     tw_listen_close(&master->inherited.sockets);
+    // The other master's workers begin to drain, and write until they have left.
+    uint64_t drain_ms = master->current->config->shutdown_drain_timeout_ms;
+    tw_db_written_elsewhere(tw_shared_db(master->household.pages),
+                            tw_now_us() + (SETTLE_MAX_MS + drain_ms + KILL_AFTER_MS) * 1000);
     tw_log(TW_LEVEL_INFO, "taken_over", "pid %d has taken over", (int)getpid());
     tw_notify("READY=1\nSTATUS=Serving");
     tw_master_note(&master->upgrade, NULL);

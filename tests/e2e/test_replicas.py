@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from kit.clients import Api
+from kit.clients import Api, Connection
 from kit.processes import eventually, patient, scaled
 from kit.till import Reader, Till
 
@@ -93,6 +93,33 @@ def test_a_primary_is_no_replica(start, pair, pair_name, pair_shop):
     with Api(gateway, pair_shop.token()) as api:
         assert api.get("/v1/products/" + product).status_code == 200
     assert replica_reads(gateway) == 0
+
+
+def test_what_old_workers_write_is_read_after_an_upgrade(start, pair, pair_name, pair_shop):
+    """Two masters share no memory: who sells by a worker that drains reads his sale by a new one, while
+    replay stands still."""
+    product = pair_shop.product(stock=5)
+    pair.caught_up()
+    gateway = start(workers=1, shutdown={"drain_timeout": "10s"},
+                    db={"url": pair.primary.url(pair_name), "replica": pair.standby.url(pair_name)})
+    eventually(lambda: gateway.events("db_replica_used"))
+    token = pair_shop.token()
+    till = Connection(gateway, token).connect()
+    till.begin("/v1/transactions", json.dumps(pair_shop.basket(product)).encode(), "k")
+    with gateway.upgrading():
+        eventually(lambda: gateway.events("taken_over") and len(gateway.events("db_replica_used")) == 2)
+        pair.pause_replay()
+        pair.broken = True
+        status, _, text = till.end()
+        assert status == 201
+        with Api(gateway, token) as api:
+            assert api.get("/v1/transactions/" + json.loads(text)["transactionId"]).status_code == 200
+        till.close()
+    pair.resume_replay()
+    with Api(gateway, token) as api:
+        at = replica_reads(gateway)
+        eventually(lambda: api.get("/v1/customers").status_code == 200 and replica_reads(gateway) > at,
+                   what="when they have left, it is used again")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway as a process: started on free ports, watched, stopped, and its log judged."""
 
+import contextlib
 import json
 import os
 import re
@@ -86,9 +87,16 @@ class Gateway:
 
     def upgrade(self, wait_s=60):
         """SIGUSR2: waits until another master has taken over and this one has left."""
+        with self.upgrading(wait_s):
+            pass
+
+    @contextlib.contextmanager
+    def upgrading(self, wait_s=60):
+        """The same, and what is done meanwhile."""
         adopt_orphans()
         before = len(self.events("upgraded"))
         self.process.send_signal(signal.SIGUSR2)
+        yield
         eventually(lambda: len(self.events("upgraded")) > before, wait_s, what="it is upgraded")
         assert self.process.wait(STOP_TIMEOUT_S) == 0
         self.pid = int(re.search(r"pid (\d+)", self.events("upgraded")[-1]["message"]).group(1))
