@@ -18,7 +18,7 @@
 #define TW_DB_WRITTEN_SLOTS 4096
 
 struct tw_db_shared {
-    _Atomic uint64_t connect_us; // when the machine may connect again, were there no burst
+    _Atomic uint64_t connect_us;   // when the machine may connect again, were there no burst
     _Atomic uint64_t elsewhere_us; // until when others wrote who do not tell it here
     _Atomic uint64_t written_us[TW_DB_WRITTEN_SLOTS];
 };
