@@ -8,6 +8,7 @@
 
 #include "gateway/auth_files.h"
 #include "gateway/cpus.h"
+#include "gateway/db.h"
 #include "gateway/jwks_fetch.h"
 #include "gateway/log_file.h"
 #include "gateway/supervise.h"
@@ -137,6 +138,18 @@ bool tw_generation_reopen_log(struct tw_generation *generation)
     return true;
 }
 
+// Where the file says how many workers there are, it was checked.
+static void say_connections(const struct tw_generation *generation)
+{
+    const struct tw_config *config = generation->config;
+    unsigned least = tw_db_connections_least(config, generation->n_workers);
+    if (config->workers == 0 && config->db_max_connections < least)
+        tw_log(TW_LEVEL_WARN, "db_connections_exceed",
+               "db.max_connections is %u, but %u workers open %u at the least: raise it, or set "
+               "`workers`",
+               config->db_max_connections, generation->n_workers, least);
+}
+
 static bool make(struct tw_generation *generation, const struct tw_household *household,
                  const struct tw_generation *before, const struct tw_sockets *held, bool waits,
                  char *err, size_t err_size)
@@ -160,6 +173,7 @@ static bool make(struct tw_generation *generation, const struct tw_household *ho
         return false;
     if (before)
         follow(generation, before);
+    say_connections(generation);
     if (geteuid() == 0 && !generation->account.changes)
         tw_log(TW_LEVEL_WARN, "workers_are_root", "name an account for them in `user`");
     return true;

@@ -205,6 +205,8 @@ static void reap(struct tw_master *master)
 {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        if (pid == master->successor)
+            master->successor = 0;
         if (pid == master->heir.pid) {
             master->heir.is_dead = true;
             master->heir.status = status;
@@ -239,14 +241,19 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 {
     (void)what;
     struct tw_master *master = arg;
-    if (number == SIGCHLD) {
+    bool is_for_successor = number == SIGHUP || number == SIGUSR1 || number == SIGUSR2;
+    if (number == SIGUSR1)
+        reopen_logs(master);
+    if (is_for_successor && master->successor) {
+        (void)kill(master->successor, (int)number);
+    } else if (number == SIGUSR1) {
+        master->heir.logs_have_moved = master->heir.pid != 0;
+    } else if (number == SIGCHLD) {
         reap(master);
     } else if (number == SIGHUP) {
         master->reload_wanted = true;
     } else if (number == SIGUSR2) {
         master->upgrade_wanted = true;
-    } else if (number == SIGUSR1) {
-        reopen_logs(master);
     } else if (master->stage == TW_STAGE_RUNNING) {
         begin_stop(master, (int)number);
     } else if (number == SIGINT && master->stage != TW_STAGE_KILLED) {

@@ -26,6 +26,7 @@ struct tw_heir {
     struct event *event;
     uint64_t until_us;
     bool has_taken_over;
+    bool logs_have_moved; // SIGUSR1 came since it was started
     bool is_dead;
     int status; // of waitpid(2)
     bool is_late;
@@ -64,7 +65,8 @@ struct tw_master {
     struct event *stage_timer; // the next step of a stop
     enum tw_stage stage;
     bool handed_over;
-    bool done; // leave the loop
+    pid_t successor; // 0: none, or it has died; signals that still come here are its
+    bool done;       // leave the loop
     int64_t start_unix_ms;
     bool was_ready; // what the log said last
     int64_t ready_changed_unix_ms;

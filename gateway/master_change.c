@@ -352,6 +352,13 @@ static void hand_over(struct tw_master *master)
 {
     pid_t pid = master->heir.pid;
     master->handed_over = true;
+    master->successor = pid;
+    if (master->reload_wanted) // by a file that it may have read before
+        (void)kill(pid, SIGHUP);
+    if (master->upgrade_wanted)
+        (void)kill(pid, SIGUSR2);
+    if (master->heir.logs_have_moved)
+        (void)kill(pid, SIGUSR1);
     tw_log(TW_LEVEL_INFO, "upgraded", "pid %d has taken over; this one leaves", (int)pid);
     tw_notify("READY=1\nMAINPID=%d\nSTATUS=Serving", (int)pid);
     tw_change_forget_heir(master);

@@ -252,6 +252,7 @@ static bool h2o_init(struct tw_worker *worker)
     conf->server_name = config->http_server_header ? h2o_iovec_init(H2O_STRLIT("tillway"))
                                                    : h2o_iovec_init(NULL, 0);
     conf->max_request_entity_size = config->http_body_max_bytes;
+    h2o_socket_buffer_mmap_settings.threshold = SIZE_MAX; // no files in /tmp, which seccomp refuses
     conf->handshake_timeout = config->tls_handshake_timeout_ms;
     conf->http1.req_timeout = config->http_request_timeout_ms;
     conf->http1.idle_timeout = config->http_idle_timeout_ms;

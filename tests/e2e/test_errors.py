@@ -178,6 +178,14 @@ def test_the_largest_body_is_taken(any_api):
     assert_problem(post(any_api, text), 422, "validation-failed")
 
 
+def test_the_largest_body_there_may_be_arrives(start, shop):
+    """http.body_max's own limit; no file is written for it."""
+    gateway = start(workers=1, http={"body_max": "64MiB"})
+    with Api(gateway, shop.token("manager"), timeout_s=60) as api:
+        assert_problem(api.request("POST", "/v1/products", content=b"[" + b" " * (40 << 20) + b"]",
+                                   headers={"content-type": "application/json"}), 422, "validation-failed")
+
+
 def test_a_larger_body_is_413_on_http1(gateway, shop):
     """H4: judged by its head, before anything is buffered; the connection is closed."""
     head = ("POST /v1/products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

@@ -67,6 +67,18 @@ def test_a_batch_is_recorded_and_again_is_replayed(api, shop, ndjson):
     assert (read["receiptNumber"], read["offline"]) == (got[3]["receiptNumber"], True)
 
 
+def test_a_sale_whose_answer_was_lost_comes_back_in_a_batch(api, shop):
+    """B1: sold without a key, and sent again with its time: the id is its key both times."""
+    bread, sale = shop.product(250, stock=10), str(uuid.uuid4())
+    first = api.post("/v1/transactions", json=shop.basket(bread, transactionId=sale, total=2.5))
+    again, = results(send(api, [offline(shop, bread, transactionId=sale, total=2.5)]))
+    assert (first.status_code, again["status"], again["replayed"]) == (201, 201, True)
+    assert again["receiptNumber"] == first.json()["receiptNumber"]
+    other, = results(send(api, [offline(shop, bread, 2, transactionId=sale, total=5)]))
+    assert other["problem"]["code"] == "idempotency-mismatch"
+    assert shop.sales() == 1 and shop.stock(bread) == 9
+
+
 def test_one_bad_sale_never_sinks_the_rest(api, shop):
     """Every kind of fault at its own index, with pointers as if it had been sent alone."""
     bread, scarce = shop.product(250, stock=1000), shop.product(stock=0)

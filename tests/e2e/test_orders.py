@@ -274,3 +274,14 @@ def test_50_orders_check_out_the_last_item(gateway, api, shop):
             assert problem["code"] == "insufficient-stock"
             assert problem["errors"][0]["pointer"] == ("/items/1" if i < 40 else "/items/0")
     assert (shop.stock(last), shop.stock(plenty), shop.sales()) == (0, 999, 1)
+
+
+def test_a_checkout_under_another_sales_id_sells_nothing(api, shop):
+    """Whatever its key: a 201 never leaves the order open."""
+    bread, sale = shop.product(250, stock=10), str(uuid.uuid4())
+    path, _ = opened(api, (bread, 1))
+    assert api.sell(shop.basket(bread, transactionId=sale)).status_code == 201
+    assert_problem(checkout(api, path, transactionId=sale, paymentMethod="card"), 422, "idempotency-mismatch")
+    assert api.get(path).json()["status"] == "open"
+    assert checkout(api, path).status_code == 201 and api.get(path).json()["status"] == "paid"
+    assert shop.sales() == 2 and shop.stock(bread) == 8

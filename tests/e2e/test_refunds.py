@@ -215,3 +215,15 @@ def test_no_sequence_makes_a_balance_negative(api, manager, shop, database):
     run_state_machine_as_test(Till, settings=settings(
         max_examples=15, stateful_step_count=20, deadline=None, database=None,
         suppress_health_check=list(HealthCheck)))
+
+
+def test_of_one_line_some_goes_back_to_the_shelf_and_some_does_not(manager, shop, database):
+    bread = shop.product(250, stock=10)
+    for first in (True, False):
+        sale = manager.sell(shop.basket(bread, quantity=2)).json()["transactionId"]
+        before = shop.stock(bread)
+        answer = manager.post("/v1/transactions/%s/refunds" % sale, key=str(uuid.uuid4()), json={"items": [
+            {"line": 0, "quantity": 1, "restock": restock} for restock in (first, not first)]})
+        assert answer.status_code == 201 and shop.stock(bread) == before + 1
+    assert database.value("SELECT sum(quantity_milli) FROM inventory_movements WHERE product_id = %s",
+                          uuid.UUID(bread)) == 1000 * shop.stock(bread)

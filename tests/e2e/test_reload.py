@@ -192,6 +192,23 @@ def test_a_draining_worker_keeps_a_way_to_the_database(start, own_database, issu
     gateway.have_left(workers=1)
 
 
+def test_signals_during_an_upgrade_are_the_heirs_too(start, shop, tmp_path):
+    """Its file has changed since it read it, and its log was moved since it opened it."""
+    log, moved = tmp_path / "t.log", tmp_path / "t.log.1"
+    gateway = start(log={"file": str(log)})
+    started = len(gateway.events("worker_started"))
+    with gateway.upgrading():
+        eventually(lambda: len(gateway.events("worker_started")) > started, what="it has read its file")
+        log.rename(moved)
+        gateway.configure(http={"idle_timeout": "17s"})
+        for number in (signal.SIGUSR1, signal.SIGHUP):
+            gateway.process.send_signal(number)
+    eventually(lambda: "idle_timeout: 17s" in gateway.get_admin("/config").text)
+    with Api(gateway, shop.token()) as api:
+        request_id = api.get("/v1/me").headers["x-request-id"]
+    eventually(lambda: request_id in log.read_text(), what="the access is in the new file")
+
+
 def test_a_bad_file_and_a_bad_binary_change_nothing(start, shop):
     """P4: one line each, and everybody is served on."""
     gateway = start()
