@@ -113,11 +113,6 @@ static void lane_sizes(const struct tw_config *config, unsigned worker_index, un
     sizes[TW_LANE_WRITE] = mine > others ? mine - others : 1;
 }
 
-unsigned tw_db_connections_least(const struct tw_config *config, unsigned n_workers)
-{
-    return n_workers * (TW_LANE_COUNT + (config->cache_size_bytes > 0));
-}
-
 static void on_tick(h2o_timeout_entry_t *entry);
 
 struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *config,

@@ -62,10 +62,6 @@ struct tw_db *tw_db_new(struct st_h2o_context_t *ctx, const struct tw_config *co
                         unsigned worker_index, unsigned n_workers, struct tw_worker_page *page,
                         struct tw_db_shared *shared);
 
-// What so many workers open to the primary at the least, whatever db.max_connections says: one for
-// each lane, and one that listens for the cache.
-unsigned tw_db_connections_least(const struct tw_config *config, unsigned n_workers);
-
 // Closes all connections; queries still there are forgotten without a callback.
 void tw_db_free(struct tw_db *db);
 
