@@ -223,7 +223,7 @@ static void on_loaded(void *owner, const struct tw_db_result *result)
 {
     struct load *load = owner;
     load->query = NULL;
-    if (result->from_standby)
+    if (result->may_be_old)
         tw_cache_fill_cancel(load->reads->cache, &load->fill);
     for (h2o_linklist_t *link = load->waiters.next; link != &load->waiters; link = link->next)
         tw_req_account(H2O_STRUCT_FROM_MEMBER(struct tw_cached_wait, link, link)->req, result);

@@ -50,7 +50,7 @@ struct tw_db_result {
     // number.
     const struct tw_rows *rows; // NULL unless TW_OK; valid during the callback only
     struct tw_str constraint;   // name of the violated constraint, or empty
-    bool from_standby;          // a primary_only read while there was no primary: it may be old
+    bool may_be_old;            // a primary_only read, and perhaps it was no primary that answered
     struct tw_db_times times;
 };
 

@@ -186,6 +186,13 @@ static bool is_no_row(const struct tw_db_query *query, const struct tw_rows *row
            rows->n == 1 && tw_row_is_null(rows, 0, 0);
 }
 
+// What a read that wants the primary has found: its server is a standby, or gone and cannot be
+// asked.
+static bool may_be_old(const struct tw_db_conn *conn)
+{
+    return conn->state != TW_CONN_READY || tw_conn_is_on_standby(conn);
+}
+
 // Each query of the batch gets as many rows as it asked for; one alone gets all there are.
 static void take_rows(const struct tw_db_conn *conn, struct tw_db_query *batch,
                       const PGresult *pg_result)
@@ -210,7 +217,7 @@ static void take_rows(const struct tw_db_conn *conn, struct tw_db_query *batch,
             rows.n = n;
         if (is_no_row(query, &rows))
             rows.n = 0;
-        result.from_standby = query->primary_only && tw_conn_is_on_standby(conn);
+        result.may_be_old = query->primary_only && may_be_old(conn);
         tw_db_query_answered(query, &result);
         rows.first += n;
     }

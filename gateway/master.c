@@ -237,19 +237,25 @@ static void reopen_logs(struct tw_master *master)
         tw_log(TW_LEVEL_INFO, "signal_ignored", "the log is standard output: nothing to reopen");
 }
 
+// Whoever has taken over does what is asked for by signals that come here still.
+static bool was_sent_on(const struct tw_master *master, int number)
+{
+    bool is_wish = number == SIGHUP || number == SIGUSR1 || number == SIGUSR2;
+    return is_wish && master->successor != 0 && kill(master->successor, number) == 0;
+}
+
 static void on_signal(evutil_socket_t number, short what, void *arg)
 {
     (void)what;
     struct tw_master *master = arg;
-    bool is_for_successor = number == SIGHUP || number == SIGUSR1 || number == SIGUSR2;
     if (number == SIGUSR1)
         reopen_logs(master);
-    if (is_for_successor && master->successor) {
-        (void)kill(master->successor, (int)number);
+    if (was_sent_on(master, (int)number))
+        return;
+    if (number == SIGCHLD) {
+        reap(master);
     } else if (number == SIGUSR1) {
         master->heir.logs_have_moved = master->heir.pid != 0;
-    } else if (number == SIGCHLD) {
-        reap(master);
     } else if (number == SIGHUP) {
         master->reload_wanted = true;
     } else if (number == SIGUSR2) {

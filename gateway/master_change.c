@@ -348,17 +348,24 @@ static void begin_upgrade(struct tw_master *master)
     look_often(master);
 }
 
-static void hand_over(struct tw_master *master)
+// What came while it was starting: it may have read its files and opened its log before, and a
+// signal would have killed it.
+static void send_on_wishes(const struct tw_master *master, pid_t pid)
 {
-    pid_t pid = master->heir.pid;
-    master->handed_over = true;
-    master->successor = pid;
-    if (master->reload_wanted) // by a file that it may have read before
+    if (master->reload_wanted)
         (void)kill(pid, SIGHUP);
     if (master->upgrade_wanted)
         (void)kill(pid, SIGUSR2);
     if (master->heir.logs_have_moved)
         (void)kill(pid, SIGUSR1);
+}
+
+static void hand_over(struct tw_master *master)
+{
+    pid_t pid = master->heir.pid;
+    master->handed_over = true;
+    master->successor = pid;
+    send_on_wishes(master, pid);
     tw_log(TW_LEVEL_INFO, "upgraded", "pid %d has taken over; this one leaves", (int)pid);
     tw_notify("READY=1\nMAINPID=%d\nSTATUS=Serving", (int)pid);
     tw_change_forget_heir(master);

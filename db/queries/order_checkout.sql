@@ -2,7 +2,7 @@
 -- lane: write
 -- kind: write
 -- priority: sale
--- Makes a sale of an open order (db/migrations/0009): one row, as of record_sales.
+-- Makes a sale of an open order (db/migrations/0009, 0012): one row, as of record_sales.
 -- $1 uuid order_id
 -- $2 text store_id the caller may see, or NULL for every store
 -- $3 text If-Match, or NULL

@@ -4,7 +4,7 @@
 -- priority: sale
 -- gather: rows $1..$13; index $14 of $15..$17; index $18 of $19..$21; shared $22..$25
 -- Judges and records a batch of sales; one row per sale in input order (db/migrations/0003, 0006,
--- 0011).
+-- 0011, 0012).
 -- A refusal is a row, not an error. 40P01, 40001, 23505: another session was in the way and nothing
 -- happened: run it again.
 -- Per sale:

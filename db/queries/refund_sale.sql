@@ -2,7 +2,7 @@
 -- lane: write
 -- kind: write
 -- Gives back all of a sale, an amount of it, or lines; one row: the verdict and the refund
--- (db/migrations/0010). 40P01, 40001: another session was in the way and nothing happened.
+-- (db/migrations/0010, 0012). 40P01, 40001: another session was in the way and nothing happened.
 -- $1 uuid refund_id
 -- $2 text the principal's subject, and the key's scope
 -- $3 text idempotency key; NULL for a void without one

@@ -326,6 +326,13 @@ def test_each_lane_keeps_its_own_deadline(start, shop, own_database):
     assert gateway.is_ready()
 
 
+def test_workers_that_need_more_connections_than_they_have_are_told_of(start):
+    """`workers: auto` on a machine with more processors than the file's author had."""
+    gateway = start(workers="auto", db={"max_connections": 3})
+    line, = gateway.events("db_connections_exceed")
+    assert "db.max_connections is 3" in line["message"] and "set `workers`" in line["message"]
+
+
 def waiting_for_locks(database):
     return database.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND database ="
                           " (SELECT oid FROM pg_database WHERE datname = current_database())")

@@ -151,9 +151,9 @@ def test_failover_under_load(start, pair, pair_name, pair_shop, pair_database, i
     assert gateway.events("db_connected")
 
 
-def take_writes(pair, does):
-    """The primary does, or as in a failover no server does."""
-    pair.ask(pair.primary, "ALTER SYSTEM SET default_transaction_read_only = " + ("off" if does else "on"))
+def turn_read_only(pair, state):
+    """on: as in a failover no server takes writes."""
+    pair.ask(pair.primary, "ALTER SYSTEM SET default_transaction_read_only = " + state)
     pair.ask(pair.primary, "SELECT pg_reload_conf()")
 
 
@@ -166,13 +166,13 @@ def test_a_server_that_turns_read_only(start, pair, pair_name, pair_shop):
     with Api(gateway, pair_shop.token()) as api:
         assert api.sell(body).status_code == 201
         try:
-            take_writes(pair, False)
+            turn_read_only(pair, "on")
             eventually(lambda: api.sell(body).status_code == 503)
             took = sorted(refused(api, body) for _ in range(11))
             assert took[5] < patient(0.1), took
             eventually(lambda: api.get("/v1/products/" + product).status_code == 200)
         finally:
-            take_writes(pair, True)
+            turn_read_only(pair, "off")
         eventually(lambda: api.sell(body).status_code == 201, patient(2), what="writes resume")
     sales = pair_shop.sales()
     assert pair_shop.stock(product) == 1000 - sales
@@ -199,7 +199,7 @@ def test_what_a_standby_says_is_not_remembered(start, pair, pair_name, pair_shop
 
     eventually(is_heard)
     with Api(gateway, pair_shop.token()) as api:
-        take_writes(pair, False)
+        turn_read_only(pair, "on")
         try:
             pair.ask(pair.primary, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE " + ours)
             eventually(lambda: pair.ask(pair.standby, "SELECT 1 FROM pg_stat_activity WHERE " + ours +
@@ -213,7 +213,7 @@ def test_what_a_standby_says_is_not_remembered(start, pair, pair_name, pair_shop
             price, status = read(api)
             assert price == 1.0 and "stored" not in status, (price, status)
         finally:
-            take_writes(pair, True)
+            turn_read_only(pair, "off")
         eventually(lambda: read(api)[0] == 9.99, what="the primary is asked")
         eventually(lambda: read(api) == (9.99, "tillway; hit"), what="and remembered")
 

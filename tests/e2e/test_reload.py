@@ -209,6 +209,17 @@ def test_signals_during_an_upgrade_are_the_heirs_too(start, shop, tmp_path):
     eventually(lambda: request_id in log.read_text(), what="the access is in the new file")
 
 
+def test_an_upgrade_that_is_asked_for_during_another_follows(start, shop):
+    gateway = start()
+    started = len(gateway.events("worker_started"))
+    with gateway.upgrading():
+        eventually(lambda: len(gateway.events("worker_started")) > started)
+        gateway.process.send_signal(signal.SIGUSR2)
+    gateway.follow(2)
+    with Api(gateway, shop.token()) as api:
+        assert api.get("/v1/me").status_code == 200
+
+
 def test_a_bad_file_and_a_bad_binary_change_nothing(start, shop):
     """P4: one line each, and everybody is served on."""
     gateway = start()

@@ -95,14 +95,25 @@ def test_a_primary_is_no_replica(start, pair, pair_name, pair_shop):
     assert replica_reads(gateway) == 0
 
 
-def test_what_old_workers_write_is_read_after_an_upgrade(start, pair, pair_name, pair_shop):
+@pytest.fixture
+def beside_a_replica(start, pair, pair_name):
+    """beside_a_replica(...): a gateway of one worker that uses it."""
+    def start_one(queue_timeout="1s", **changes):
+        pair.caught_up()
+        gateway = start(workers=1, cache={"size": 0},
+                        db={"url": pair.primary.url(pair_name), "replica": pair.standby.url(pair_name),
+                            "queue_timeout": queue_timeout}, **changes)
+        eventually(lambda: gateway.events("db_replica_used"), what="the replica is used")
+        return gateway
+
+    return start_one
+
+
+def test_what_old_workers_write_is_read_after_an_upgrade(beside_a_replica, pair, pair_shop):
     """Two masters share no memory: who sells by a worker that drains reads his sale by a new one, while
     replay stands still."""
     product = pair_shop.product(stock=5)
-    pair.caught_up()
-    gateway = start(workers=1, shutdown={"drain_timeout": "10s"},
-                    db={"url": pair.primary.url(pair_name), "replica": pair.standby.url(pair_name)})
-    eventually(lambda: gateway.events("db_replica_used"))
+    gateway = beside_a_replica(shutdown={"drain_timeout": "10s"})
     token = pair_shop.token()
     till = Connection(gateway, token).connect()
     till.begin("/v1/transactions", json.dumps(pair_shop.basket(product)).encode(), "k")
@@ -120,20 +131,6 @@ def test_what_old_workers_write_is_read_after_an_upgrade(start, pair, pair_name,
         at = replica_reads(gateway)
         eventually(lambda: api.get("/v1/customers").status_code == 200 and replica_reads(gateway) > at,
                    what="when they have left, it is used again")
-
-
-@pytest.fixture
-def beside_a_replica(start, pair, pair_name):
-    """beside_a_replica(...): a gateway of one worker that uses it."""
-    def start_one(queue_timeout="1s", **changes):
-        pair.caught_up()
-        gateway = start(workers=1, cache={"size": 0},
-                        db={"url": pair.primary.url(pair_name), "replica": pair.standby.url(pair_name),
-                            "queue_timeout": queue_timeout}, **changes)
-        eventually(lambda: gateway.events("db_replica_used"), what="the replica is used")
-        return gateway
-
-    return start_one
 
 
 def test_who_needs_the_primary_holds_up_nobody(beside_a_replica, pair, pair_shop):
@@ -168,7 +165,7 @@ def test_who_needs_the_primary_holds_up_nobody(beside_a_replica, pair, pair_shop
 def test_a_replica_that_hangs_costs_no_read(beside_a_replica, pair, pair_shop):
     """It takes reads and says nothing: within the deadline they are the primary's."""
     product = pair_shop.product()
-    gateway = beside_a_replica()
+    gateway = beside_a_replica(http={"deadline": "4s"})
     readers = [Reader(gateway, pair_shop.token(username="stranger-" + pair_shop.store), product, 0.01)
                for _ in range(4)]
     backends = [row[0] for row in pair.ask(
@@ -188,4 +185,3 @@ def test_a_replica_that_hangs_costs_no_read(beside_a_replica, pair, pair_shop):
             os.kill(pid, signal.SIGCONT)
         Till.stop_all(readers)
     assert [(r.wrong, r.unavailable) for r in readers] == [([], 0)] * 4
-    assert max(reader.slowest_s for reader in readers) < 2

@@ -97,9 +97,13 @@ class Gateway:
         before = len(self.events("upgraded"))
         self.process.send_signal(signal.SIGUSR2)
         yield
-        eventually(lambda: len(self.events("upgraded")) > before, wait_s, what="it is upgraded")
+        self.follow(before + 1, wait_s)
+
+    def follow(self, nth, wait_s=60):
+        """The master of the nth upgrade of all is the one to look at, when the one before has left."""
+        eventually(lambda: len(self.events("upgraded")) >= nth, wait_s, what="it is upgraded")
         assert self.process.wait(STOP_TIMEOUT_S) == 0
-        self.pid = int(re.search(r"pid (\d+)", self.events("upgraded")[-1]["message"]).group(1))
+        self.pid = int(re.search(r"pid (\d+)", self.events("upgraded")[nth - 1]["message"]).group(1))
         self.process = Adopted(self.pid)
 
     # ---- life -----------------------------------------------------------------------------------
