@@ -13,6 +13,10 @@
 #define EMAIL_MAX_BYTES 254 // RFC 5321
 #define NOTES_MAX_BYTES 4000
 
+// Of `after`: an id and what a list is ordered by, which is at most half as long again in lower
+// case.
+#define CURSOR_MAX_BYTES (TW_UUID_TEXT_LEN + 1 + 2 * (EMAIL_MAX_BYTES * 3 / 2))
+
 // Result columns of customer_get, customer_list and customer_create; customer_patch has the verdict
 // before them.
 enum {
@@ -24,6 +28,7 @@ enum {
     COL_CREATED_AT,
     COL_UPDATED_AT,
     COL_VERSION,
+    COL_SORT_KEY, // of customer_list
 };
 
 static void put_text(struct tw_json *json, struct tw_str key, struct tw_str value)
@@ -96,12 +101,29 @@ enum { PARAM_NAME, PARAM_EMAIL, PARAM_PHONE, PARAM_LIMIT, PARAM_AFTER, PARAM_COU
 static const struct tw_param_spec list_params[PARAM_COUNT] = {
     [PARAM_NAME] = {"name", NAME_MAX_BYTES},     [PARAM_EMAIL] = {"email", EMAIL_MAX_BYTES},
     [PARAM_PHONE] = {"phone", PHONE_MAX_BYTES},  [PARAM_LIMIT] = {"limit", 3},
-    [PARAM_AFTER] = {"after", TW_UUID_TEXT_LEN},
+    [PARAM_AFTER] = {"after", CURSOR_MAX_BYTES},
 };
 
 struct list_state {
     int32_t limit;
+    bool is_search;
 };
+
+// row: of the page's last item, -1: there is no next page.
+static void put_next(struct tw_req *req, struct tw_json *json, const struct tw_rows *rows, int row)
+{
+    const struct list_state *state = req->state;
+    if (row < 0) {
+        tw_page_next(req, json, NULL);
+        return;
+    }
+    struct tw_uuid last = tw_row_uuid(rows, row, COL_ID);
+    if (state->is_search)
+        tw_page_next_text(req, json,
+                          tw_cursor_of_text(req, tw_row_str(rows, row, COL_SORT_KEY), &last));
+    else
+        tw_page_next(req, json, &last);
+}
 
 static struct tw_verdict customer_list_2_read(struct tw_req *req, const struct tw_db_result *result)
 {
@@ -114,10 +136,7 @@ static struct tw_verdict customer_list_2_read(struct tw_req *req, const struct t
     for (int row = 0; row < n && row < state->limit; row++)
         put_customer(&json, result->rows, row, 0);
     tw_json_array_end(&json);
-    struct tw_uuid last = {0};
-    if (n > state->limit)
-        last = tw_row_uuid(result->rows, state->limit - 1, COL_ID);
-    tw_page_next(req, &json, n > state->limit ? &last : NULL);
+    put_next(req, &json, result->rows, n > state->limit ? state->limit - 1 : -1);
     tw_json_object_end(&json);
     return tw_reply_json(req, 200, &json);
 }
@@ -130,6 +149,16 @@ static bool has_digit(struct tw_str text)
     return false;
 }
 
+static bool parse_after(struct tw_req *req, struct tw_str after, struct tw_uuid *id,
+                        struct tw_str *sort_key)
+{
+    const struct list_state *state = req->state;
+    if (!after.p)
+        return true;
+    return state->is_search ? tw_cursor_parse_text(req, after, sort_key, id)
+                            : tw_uuid_parse(after, id);
+}
+
 struct tw_verdict tw_customer_list(struct tw_req *req)
 {
     struct tw_str values[PARAM_COUNT];
@@ -138,13 +167,16 @@ struct tw_verdict tw_customer_list(struct tw_req *req)
         return verdict;
     struct list_state *state = req->state = tw_req_alloc(req, sizeof(*state));
     struct tw_uuid after;
-    if (!!values[PARAM_NAME].p + !!values[PARAM_EMAIL].p + !!values[PARAM_PHONE].p > 1)
+    struct tw_str sort_key = {NULL, 0};
+    int n_searches = !!values[PARAM_NAME].p + !!values[PARAM_EMAIL].p + !!values[PARAM_PHONE].p;
+    state->is_search = n_searches == 1;
+    if (n_searches > 1)
         return tw_fail(req, TW_INVALID_PARAMETER, "Search by name, email or phone: one of them.");
     if (values[PARAM_PHONE].p && !has_digit(values[PARAM_PHONE]))
         return tw_fail(req, TW_INVALID_PARAMETER, "phone must have digits.");
     if (!tw_list_limit(values[PARAM_LIMIT], &state->limit))
         return tw_fail(req, TW_INVALID_PARAMETER, "limit must be from 1 to 500.");
-    if (values[PARAM_AFTER].p && !tw_uuid_parse(values[PARAM_AFTER], &after))
+    if (!parse_after(req, values[PARAM_AFTER], &after, &sort_key))
         return tw_fail(req, TW_INVALID_PARAMETER, "after must be the `next` of the page before.");
     char buffer[512];
     struct tw_params params;
@@ -156,6 +188,7 @@ struct tw_verdict tw_customer_list(struct tw_req *req)
         tw_param_uuid(&params, &after);
     else
         tw_param_null(&params);
+    tw_param_optional(&params, sort_key);
     tw_param_i32(&params, state->limit + 1);
     return tw_await_db(req, TW_STMT_CUSTOMER_LIST, &params, customer_list_2_read);
 }

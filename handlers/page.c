@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "gateway/reply.h"
+#include "gateway/trace_context.h"
 
 #define PAGE_REST_BYTES 128 // of what stands around the items
 
@@ -76,4 +77,39 @@ bool tw_cursor_parse(struct tw_str cursor, int64_t *at, struct tw_str *id)
         return false;
     *id = (struct tw_str){dot + 1, cursor.n - n - 1};
     return true;
+}
+
+struct tw_str tw_cursor_of_text(struct tw_req *req, struct tw_str text, const struct tw_uuid *id)
+{
+    size_t n = TW_UUID_TEXT_LEN + 1 + 2 * text.n;
+    char *p = tw_req_alloc(req, n);
+    tw_uuid_format(id, p);
+    p[TW_UUID_TEXT_LEN] = '.';
+    tw_hex((const unsigned char *)text.p, text.n, p + TW_UUID_TEXT_LEN + 1);
+    return (struct tw_str){p, n};
+}
+
+static int hex_value(char c)
+{
+    const char *digits = "0123456789abcdef", *at = memchr(digits, c, 16);
+    return at ? (int)(at - digits) : -1;
+}
+
+bool tw_cursor_parse_text(struct tw_req *req, struct tw_str cursor, struct tw_str *text,
+                          struct tw_uuid *id)
+{
+    if (cursor.n < TW_UUID_TEXT_LEN + 1 || cursor.p[TW_UUID_TEXT_LEN] != '.' ||
+        !tw_uuid_parse((struct tw_str){cursor.p, TW_UUID_TEXT_LEN}, id))
+        return false;
+    const char *hex = cursor.p + TW_UUID_TEXT_LEN + 1;
+    size_t n = cursor.n - TW_UUID_TEXT_LEN - 1;
+    char *p = tw_req_alloc(req, n / 2 + 1);
+    for (size_t i = 0; i < n / 2; i++) {
+        int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        p[i] = (char)(high * 16 + low);
+    }
+    *text = (struct tw_str){p, n / 2};
+    return n % 2 == 0 && tw_utf8_valid(*text);
 }

@@ -27,4 +27,10 @@ void tw_page_next_text(struct tw_req *req, struct tw_json *json, struct tw_str a
 struct tw_str tw_cursor(struct tw_req *req, int64_t at, struct tw_str id);
 TW_MUST_USE bool tw_cursor_parse(struct tw_str cursor, int64_t *at, struct tw_str *id);
 
+// The same for a list that is ordered by a text, "ID.616263": its bytes in hex, so that the place
+// in the list stays where it is whatever becomes of the row. Of the parts, `text` is valid UTF-8.
+struct tw_str tw_cursor_of_text(struct tw_req *req, struct tw_str text, const struct tw_uuid *id);
+TW_MUST_USE bool tw_cursor_parse_text(struct tw_req *req, struct tw_str cursor, struct tw_str *text,
+                                      struct tw_uuid *id);
+
 #endif

@@ -13,9 +13,9 @@ static const struct tw_field item_fields[] = {
     TW_FIELD(tw_sale_item, "productId", product_id, UUID, true, 0, 0),
     TW_FIELD(tw_sale_item, "quantity", quantity, QUANTITY, true, 1, INT64_C(1000000000)),
     TW_FIELD(tw_sale_item, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),
+    TW_FIELD(tw_sale_item, "unitPrice", unit_price, MONEY, false, 0, TW_DECIMAL_MAX),
+    TW_FIELD(tw_sale_item, "taxRate", tax_rate, RATE, false, 0, 1000000),
     TW_READ_ONLY("name"),
-    TW_READ_ONLY("unitPrice"),
-    TW_READ_ONLY("taxRate"),
     TW_READ_ONLY("tax"),
     TW_READ_ONLY("lineTotal"),
     TW_READ_ONLY("shortage"),
@@ -48,7 +48,7 @@ static const struct tw_schema payment_schema = {payment_fields, TW_COUNT(payment
         TW_READ_ONLY("subtotal"), TW_READ_ONLY("discountTotal"), TW_READ_ONLY("taxTotal"),        \
         TW_READ_ONLY("currency"), TW_READ_ONLY("pricesIncludeTax"), TW_READ_ONLY("change"),       \
         TW_READ_ONLY("status"), TW_READ_ONLY("receiptNumber"), TW_READ_ONLY("stockException"),    \
-        TW_READ_ONLY("recordedAt"), TW_READ_ONLY("refunds")
+        TW_READ_ONLY("priceException"), TW_READ_ONLY("recordedAt"), TW_READ_ONLY("refunds")
 
 static const struct tw_field sale_fields[] = {SALE_FIELDS(false)};
 const struct tw_schema tw_sale_schema = {sale_fields, TW_COUNT(sale_fields),
@@ -93,6 +93,28 @@ static bool check_time(struct tw_req *req, struct tw_sale_record *record, struct
     return true;
 }
 
+// What a line costs is the till's word only for what has left the shop.
+static struct tw_number till_price(const struct tw_sale_record *record, size_t item)
+{
+    const struct tw_sale_item *items = record->sale.items.items;
+    return record->is_offline ? items[item].unit_price : (struct tw_number){0};
+}
+
+static struct tw_number till_tax_rate(const struct tw_sale_record *record, size_t item)
+{
+    const struct tw_sale_item *items = record->sale.items.items;
+    return record->is_offline ? items[item].tax_rate : (struct tw_number){0};
+}
+
+static void put_till_prices(struct tw_json *text, const struct tw_sale_record *record, size_t item)
+{
+    struct tw_number price = till_price(record, item), rate = till_tax_rate(record, item);
+    if (!price.present && !rate.present)
+        return;
+    tw_json_i64(text, price.present ? price.value : -1);
+    tw_json_i64(text, rate.present ? rate.value : -1);
+}
+
 // The sale as understood, written in one canonical way: white space or the order of fields must not
 // turn a repetition into another sale, nor must the way by which it comes (`offline`).
 static void set_fingerprint(struct tw_req *req, struct tw_sale_record *record)
@@ -118,6 +140,7 @@ static void set_fingerprint(struct tw_req *req, struct tw_sale_record *record)
         tw_json_uuid(&text, &items[i].product_id.value);
         tw_json_i64(&text, items[i].quantity.value);
         tw_json_i64(&text, items[i].discount.value);
+        put_till_prices(&text, record, i);
     }
     for (size_t i = 0; i < sale->payments.n; i++) {
         tw_json_str(&text, payments[i].method);
@@ -126,6 +149,16 @@ static void set_fingerprint(struct tw_req *req, struct tw_sale_record *record)
     }
     tw_json_array_end(&text);
     tw_sha256((struct tw_str){text.p, text.n}, record->fingerprint);
+}
+
+// The method of a sale is that of its payments, if it has any.
+static bool is_how_it_was_paid(struct tw_str method, const struct tw_list *list)
+{
+    const struct tw_sale_payment *payments = list->items;
+    bool differ = false;
+    for (size_t i = 1; i < list->n; i++)
+        differ |= !tw_str_eq(payments[i].method, payments[0].method);
+    return list->n == 0 || tw_str_eq(method, differ ? TW_STR("mixed") : payments[0].method);
 }
 
 bool tw_sale_check(struct tw_req *req, struct tw_sale_record *record, struct tw_faults *faults)
@@ -139,6 +172,9 @@ bool tw_sale_check(struct tw_req *req, struct tw_sale_record *record, struct tw_
         return false;
     if (!sale->payment_method.p && sale->payments.n == 0)
         return fault_field(req, faults, "/paymentMethod", "required", "Must be given.");
+    if (sale->payment_method.p && !is_how_it_was_paid(sale->payment_method, &sale->payments))
+        return fault_field(req, faults, "/paymentMethod", "mismatch",
+                           "Must be the method of the payments, or \"mixed\" if they differ.");
     if (scope.p && !tw_str_eq(scope, record->store_id))
         return forbid(faults, "The principal may not sell in that store.");
     if (!tw_str_eq(record->cashier_id, subject) &&
@@ -248,7 +284,31 @@ static void put_basket(struct tw_params *params, struct tw_sale_record *const *r
     tw_param_array_end(params);
 }
 
-// $14 to $17
+// $18 and $19
+static void put_line_prices(struct tw_params *params, struct tw_sale_record *const *records,
+                            size_t n, size_t n_lines)
+{
+    const struct tw_sale_record *record;
+    tw_param_array(params, TW_ARRAY_I64, n_lines);
+    EACH(record)
+    for (size_t i = 0; i < record->sale.items.n; i++) {
+        struct tw_number price = till_price(record, i);
+        optional_i64(params, price.present, price.value);
+    }
+    tw_param_array_end(params);
+    tw_param_array(params, TW_ARRAY_I32, n_lines);
+    EACH(record)
+    for (size_t i = 0; i < record->sale.items.n; i++) {
+        struct tw_number rate = till_tax_rate(record, i);
+        if (rate.present)
+            tw_param_i32(params, (int32_t)rate.value);
+        else
+            tw_param_null(params);
+    }
+    tw_param_array_end(params);
+}
+
+// $14 to $19
 static void put_lines(struct tw_params *params, struct tw_sale_record *const *records, size_t n)
 {
     const struct tw_sale_record *record;
@@ -276,9 +336,10 @@ static void put_lines(struct tw_params *params, struct tw_sale_record *const *re
     for (size_t i = 0; i < record->sale.items.n; i++)
         tw_param_i64(params, ((struct tw_sale_item *)record->sale.items.items)[i].discount.value);
     tw_param_array_end(params);
+    put_line_prices(params, records, n, n_lines);
 }
 
-// $18 to $21
+// $20 to $23
 static void put_payments(struct tw_params *params, struct tw_sale_record *const *records, size_t n)
 {
     const struct tw_sale_record *record;

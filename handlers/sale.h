@@ -3,7 +3,7 @@
 //
 // Three endpoints sell: POST /v1/transactions (sales.c), its batch (sales_batch.c), and the
 // checkout of an order. What they have in common is here; judging and recording is PostgreSQL's
-// (db/migrations 0003 and 0006). Runs in: worker.
+// (db/migrations 0003 and 0014). Runs in: worker.
 
 #ifndef TW_SALE_H
 #define TW_SALE_H
@@ -14,6 +14,7 @@
 struct tw_sale_item {
     struct tw_optional_uuid product_id;
     struct tw_number quantity, discount;
+    struct tw_number unit_price, tax_rate; // of a sale that was made offline; else not looked at
 };
 
 struct tw_sale_payment {

@@ -27,12 +27,12 @@
 struct element {
     struct tw_sale_record record;
     enum tw_status status; // of its result; TW_OK: recorded
-    bool has_id, is_judged, is_replayed, is_exception;
+    bool has_id, is_judged, is_replayed, is_short, is_off_catalogue;
     const char *detail;
     const struct tw_problem_error *errors;
     size_t n_errors;
     int64_t receipt_number, total_minor;
-    int64_t *shortages_milli; // per line, of an exception
+    int64_t *shortages_milli; // per line, of one that is_short
     size_t n_shortages;
 };
 
@@ -77,8 +77,10 @@ static void put_recorded(struct tw_req *req, struct tw_json *json, const struct 
     tw_json_key(json, TW_STR("total"));
     tw_json_decimal(json, element->total_minor, req->config->pos_currency_decimals);
     tw_json_key(json, TW_STR("stockException"));
-    tw_json_bool(json, element->is_exception);
-    if (element->is_exception)
+    tw_json_bool(json, element->is_short);
+    tw_json_key(json, TW_STR("priceException"));
+    tw_json_bool(json, element->is_off_catalogue);
+    if (element->is_short)
         put_shortages(json, element);
 }
 
@@ -136,9 +138,10 @@ enum {
     COL_ID,
     COL_RECEIPT,
     COL_TOTAL,
-    COL_EXCEPTION,
+    COL_STOCK_EXCEPTION,
     COL_SHORTAGES,
     COL_PAYMENT_METHOD,
+    COL_PRICE_EXCEPTION,
 };
 
 static void take_shortages(struct tw_req *req, struct element *element, struct tw_array array)
@@ -189,10 +192,11 @@ static void take_row(struct tw_req *req, struct element *element, const struct t
     element->record.transaction_id = tw_row_uuid(rows, row, COL_ID);
     element->receipt_number = tw_row_i64(rows, row, COL_RECEIPT);
     element->total_minor = tw_row_i64(rows, row, COL_TOTAL);
-    element->is_exception = tw_row_bool(rows, row, COL_EXCEPTION);
+    element->is_short = tw_row_bool(rows, row, COL_STOCK_EXCEPTION);
+    element->is_off_catalogue = tw_row_bool(rows, row, COL_PRICE_EXCEPTION);
     if (!element->is_replayed)
         count_sale(req, element, tw_row_str(rows, row, COL_PAYMENT_METHOD));
-    if (element->is_exception)
+    if (element->is_short)
         take_shortages(req, element, tw_row_array(rows, row, COL_SHORTAGES));
 }
 

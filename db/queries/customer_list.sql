@@ -8,7 +8,8 @@
 -- $2 text email, or NULL
 -- $3 text phone, or NULL
 -- $4 uuid the last customer_id of the page before, or NULL
--- $5 int4 limit
+-- $5 text its sort_key, or NULL; it may have another by now, or be nobody's
+-- $6 int4 limit
 --
 -- Four branches, of which three are always empty, each along its index: from where the page before
 -- ended to the end of the prefix, which is the prefix and the last of all characters.
@@ -17,7 +18,7 @@
   WHERE $1::text IS NULL AND $2::text IS NULL AND $3::text IS NULL AND erased_at IS NULL
     AND customer_id > coalesce($4::uuid, '00000000-0000-0000-0000-000000000000'::uuid)
   ORDER BY customer_id
-  LIMIT $5::int4)
+  LIMIT $6::int4)
 UNION ALL
 (SELECT customer_id, name, phone, email, notes, created_at, updated_at, version,
         lower(name) COLLATE "C" AS sort_key
@@ -26,10 +27,10 @@ UNION ALL
     AND lower(name) COLLATE "C" >= lower($1::text)
     AND lower(name) COLLATE "C" < lower($1::text) || U&'\+10FFFF'
     AND (lower(name) COLLATE "C", customer_id)
-        > (coalesce((SELECT lower(name) FROM customers WHERE customer_id = $4::uuid), ''),
+        > (coalesce($5::text, ''),
            coalesce($4::uuid, '00000000-0000-0000-0000-000000000000'::uuid))
   ORDER BY lower(name) COLLATE "C", customer_id
-  LIMIT $5::int4)
+  LIMIT $6::int4)
 UNION ALL
 (SELECT customer_id, name, phone, email, notes, created_at, updated_at, version,
         lower(email) COLLATE "C" AS sort_key
@@ -38,10 +39,10 @@ UNION ALL
     AND lower(email) COLLATE "C" >= lower($2::text)
     AND lower(email) COLLATE "C" < lower($2::text) || U&'\+10FFFF'
     AND (lower(email) COLLATE "C", customer_id)
-        > (coalesce((SELECT lower(email) FROM customers WHERE customer_id = $4::uuid), ''),
+        > (coalesce($5::text, ''),
            coalesce($4::uuid, '00000000-0000-0000-0000-000000000000'::uuid))
   ORDER BY lower(email) COLLATE "C", customer_id
-  LIMIT $5::int4)
+  LIMIT $6::int4)
 UNION ALL
 (SELECT customer_id, name, phone, email, notes, created_at, updated_at, version,
         phone_digits(phone) COLLATE "C" AS sort_key
@@ -50,8 +51,8 @@ UNION ALL
     AND phone_digits(phone) COLLATE "C" >= phone_digits($3::text)
     AND phone_digits(phone) COLLATE "C" < phone_digits($3::text) || U&'\+10FFFF'
     AND (phone_digits(phone) COLLATE "C", customer_id)
-        > (coalesce((SELECT phone_digits(phone) FROM customers WHERE customer_id = $4::uuid), ''),
+        > (coalesce($5::text, ''),
            coalesce($4::uuid, '00000000-0000-0000-0000-000000000000'::uuid))
   ORDER BY phone_digits(phone) COLLATE "C", customer_id
-  LIMIT $5::int4)
+  LIMIT $6::int4)
 ORDER BY sort_key, customer_id

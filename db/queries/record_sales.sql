@@ -2,9 +2,9 @@
 -- lane: write
 -- kind: write
 -- priority: sale
--- gather: rows $1..$13; index $14 of $15..$17; index $18 of $19..$21; shared $22..$25
+-- gather: rows $1..$13; index $14 of $15..$19; index $20 of $21..$23; shared $24..$27
 -- Judges and records a batch of sales; one row per sale in input order (db/migrations/0003, 0006,
--- 0011, 0012).
+-- 0013, 0014).
 -- A refusal is a row, not an error. 40P01, 40001, 23505: another session was in the way and nothing
 -- happened: run it again.
 -- Per sale:
@@ -20,22 +20,24 @@
 -- $10 int8[] expected_total_minor; element NULL: not checked
 -- $11 uuid[] customer_id; elements may be NULL; not checked
 -- $12 int8[] basket_discount_minor: spread over the lines (0006); element NULL: none
--- $13 bool[] sold_offline: what the stock lacks is no refusal but an exception to be counted
+-- $13 bool[] sold_offline: what the stock or the catalogue lacks is no refusal but an exception
 -- Per line, those of one sale in their order:
 -- $14 int4[] line_sale: 1-based index into the sales
 -- $15 uuid[] line_product
 -- $16 int8[] line_quantity_milli
 -- $17 int8[] line_discount_minor
+-- $18 int8[] line_price_minor: at which the till sold it offline; element NULL: the catalogue's
+-- $19 int4[] line_tax_rate_micro: likewise
 -- Per payment, may be empty:
--- $18 int4[] payment_sale: 1-based index into the sales
--- $19 text[] payment_methods
--- $20 int8[] payment_amount_minor
--- $21 text[] payment_reference; elements may be NULL
+-- $20 int4[] payment_sale: 1-based index into the sales
+-- $21 text[] payment_methods
+-- $22 int8[] payment_amount_minor
+-- $23 text[] payment_reference; elements may be NULL
 -- For all:
--- $22 text currency
--- $23 bool prices_include_tax
--- $24 text time_zone: an IANA name
--- $25 int4 business_day_start_s: seconds after midnight at which a business day begins
+-- $24 text currency
+-- $25 bool prices_include_tax
+-- $26 text time_zone: an IANA name
+-- $27 int4 business_day_start_s: seconds after midnight at which a business day begins
 SELECT sale_index, verdict, refused_line,
        transaction_id, recorded_at, sold_at, business_date, store_id, register_id,
        cashier_id, currency, prices_include_tax, subtotal_minor, discount_total_minor,
@@ -44,11 +46,13 @@ SELECT sale_index, verdict, refused_line,
        item_product_ids, item_names, item_quantities_milli, item_unit_prices_minor,
        item_discounts_minor, item_tax_rates_micro, item_taxes_minor, item_totals_minor,
        payment_methods, payment_amounts_minor, payment_references,
-       customer_id, basket_discount_minor, sold_offline, stock_exception, item_shortages_milli
+       customer_id, basket_discount_minor, sold_offline, stock_exception, item_shortages_milli,
+       price_exception
   FROM record_sales($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[],
                     $7::text[], $8::timestamptz[], $9::text[], $10::int8[], $11::uuid[],
                     $12::int8[], $13::bool[],
                     $14::int4[], $15::uuid[], $16::int8[], $17::int8[],
-                    $18::int4[], $19::text[], $20::int8[], $21::text[],
-                    $22::text, $23::bool, $24::text, $25::int4)
+                    $20::int4[], $21::text[], $22::int8[], $23::text[],
+                    $24::text, $25::bool, $26::text, $27::int4,
+                    p_line_price_minor => $18::int8[], p_line_tax_rate_micro => $19::int4[])
  ORDER BY sale_index

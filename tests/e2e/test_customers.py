@@ -87,6 +87,38 @@ def test_customers_are_found_by_a_beginning(api):
     assert everybody == sorted(everybody) and len(everybody) == len(set(everybody)) >= 7
 
 
+def test_a_page_ends_where_it_ended_whatever_becomes_of_its_last(api, manager):
+    """The last customer of a page is renamed, or erased, before the next page is asked for: nobody is
+    left out, nobody comes twice."""
+    mark = uuid.uuid4().hex[:10]
+    made = [api.post("/v1/customers", json={
+        "name": "%s \u0130%d" % (mark, n), "email": "%s%d@x.example" % (mark, n), "phone": "%d%d" % (int(mark, 16), n)
+    }).json() for n in range(6)]
+
+    def page(query, after=None):
+        answer = api.get("/v1/customers?limit=2&%s" % query + (after and "&after=" + after or ""))
+        assert answer.status_code == 200, answer.text
+        return [c["customerId"] for c in answer.json()["items"]], answer.json()["next"]
+
+    queries = ["name=" + mark, "email=" + mark, "phone=%d" % int(mark, 16)]
+    ids = [c["customerId"] for c in made]
+    first = [page(query) for query in queries]
+    assert [items for items, _ in first] == [ids[:2]] * 3
+    assert api.request("PATCH", "/v1/customers/" + ids[1], json={
+        "name": mark + " zzz", "email": mark + "9@x.example", "phone": "%d9" % int(mark, 16)}).status_code == 200
+    second = [page(query, after) for query, (_, after) in zip(queries, first)]
+    assert [items for items, _ in second] == [ids[2:4]] * 3
+    assert manager.request("DELETE", "/v1/customers/" + ids[3]).status_code == 204
+    third = [page(query, after) for query, (_, after) in zip(queries, second)]
+    assert [items for items, _ in third] == [ids[4:]] * 3
+    last = [page(query, after) for query, (_, after) in zip(queries, third)]
+    assert last == [([ids[1]], None)] * 3
+    for after in (ids[0], ids[0] + ".", ids[0] + ".6", ids[0] + ".6g", ids[0] + ".ff", ids[0] + ".00", "x.61"):
+        if after != ids[0] + ".":  # from the beginning of what is looked for
+            assert_problem(api.get("/v1/customers?name=a&after=" + after), 400, "invalid-parameter")
+    assert_problem(api.get("/v1/customers?after=%s.61" % ids[0]), 400, "invalid-parameter")
+
+
 @pytest.mark.parametrize("query, code", [
     ("name=a&phone=1", "invalid-parameter"), ("phone=x", "invalid-parameter"),
     ("after=x", "invalid-parameter"), ("limit=501", "invalid-parameter"), ("q=a", "unknown-parameter")])

@@ -104,7 +104,7 @@ class Till:
         self.books, self.catalogue, self.api = books, catalogue, api
         self.store, self.register, self.random = store, register, random.Random(seed)
         self.parked, self.notebook = [], []
-        self.refused = 0
+        self.refused = self.outdated = 0
 
     def basket(self):
         items = []
@@ -200,8 +200,10 @@ class Till:
         lines = priced(items)
         payment, tenders = self.tender(sum(line.total for line in lines))
         at = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        body = {"transactionId": str(uuid.uuid4()), "timestamp": at, "items": self.body(items),
-                "registerId": self.register, **payment}
+        named = [{**item, "unitPrice": product.price / 100, "taxRate": product.rate / 1e6}
+                 for item, (product, _, _) in zip(self.body(items), items)]
+        body = {"transactionId": str(uuid.uuid4()), "timestamp": at, "items": named,
+                "total": sum(line.total for line in lines) / 100, "registerId": self.register, **payment}
         self.notebook.append((body, lines, tenders))
 
     def come_back(self):
@@ -213,6 +215,8 @@ class Till:
         for result, (body, lines, tenders) in zip(first.json()["results"], self.notebook):
             assert result["status"] == 201 and result["transactionId"] == body["transactionId"], result
             assert minor(result["total"]) == sum(line.total for line in lines)
+            assert result["priceException"] == any(line.product not in self.catalogue for line in lines)
+            self.outdated += result["priceException"]
             short = [(s["line"], milli(s["quantity"])) for s in result.get("shortages", [])]
             self.books.sold(self.store, self.register, result["transactionId"], lines, tenders, short)
 
@@ -443,6 +447,12 @@ def test_a_day_in_a_shop(gateway, database, issuer):
                      *(lambda office=office: office.work(25) for office in offices))
         for office in offices:
             office.count()
+        # A price and a tax rate change, of which the one that is cut off knows nothing.
+        other = catalogue[2]._replace(price=catalogue[2].price - 150, rate=50000)
+        changed = offices[0].api.request("PATCH", "/v1/products/" + other.product_id,
+                                         json={"price": other.price / 100, "taxRate": other.rate / 1e6})
+        assert changed.status_code == 200, changed.text
+        catalogue[2] = other
         all_together(lambda: one.work(TURNS), lambda: two.work(TURNS), three.come_back,
                      *(lambda office=office: office.work(25) for office in offices))
         # A price changes before the parked ones are resumed; what was sold keeps its own.
@@ -464,5 +474,6 @@ def test_a_day_in_a_shop(gateway, database, issuer):
             client.close()
     # The day had everything in it: a seed that leaves something out proves little.
     assert len(books.sales) > 40 and sum(till.refused for till in tills) > 0 and books.shortages > 0
+    assert three.outdated > 0
     for store in stores:
         assert all(books.money[store, what] > 0 for what in ("giftcard", "discount", "given back"))

@@ -131,6 +131,60 @@ def test_what_was_sold_offline_is_an_exception_not_a_refusal(api, shop):
     assert results(send(api, online))[0]["problem"]["code"] == "insufficient-stock"
 
 
+def at_price(sale, price, rate=None, **more):
+    item = {**sale["items"][0], "unitPrice": price, **({} if rate is None else {"taxRate": rate})}
+    return {**sale, "items": [item], **more}
+
+
+def change(manager, product, **fields):
+    answer = manager.request("PATCH", "/v1/products/" + product, json=fields)
+    assert answer.status_code == 200, answer.text
+
+
+def test_what_was_sold_offline_keeps_the_price_it_was_sold_at(api, manager, shop):
+    """The catalogue changes before the till comes back: its sales are recorded as they were made."""
+    bread, gone = shop.product(250, tax_rate_micro=190000), shop.product(100)
+    sales = [at_price(offline(shop, bread, 2), 2.5, 0.19, total=5), at_price(offline(shop, bread), 2.5, total=2.5),
+             offline(shop, bread, total=3), at_price(offline(shop, bread, discount=0.5), 2.5, 0.19, total=2),
+             offline(shop, bread), offline(shop, gone, total=1), at_price(offline(shop, gone), 0.9)]
+    change(manager, bread, price=3, taxRate=0.07)
+    assert manager.request("DELETE", "/v1/products/" + gone).status_code == 204
+    got = results(send(api, sales))
+    assert [(r["status"], r["total"]) for r in got] == [
+        (201, 5), (201, 2.5), (201, 3), (201, 2), (201, 3), (201, 1), (201, 0.9)]
+    assert [r["priceException"] for r in got] == [True, True, False, True, False, True, True]
+    first, rate_of_now = (api.get("/v1/transactions/" + s["transactionId"]).json() for s in sales[:2])
+    assert (first["priceException"], first["offline"], first["taxTotal"]) == (True, True, 0.8)
+    assert [(i["unitPrice"], i["taxRate"], i["tax"]) for i in first["items"]] == [(2.5, 0.19, 0.8)]
+    assert [(i["unitPrice"], i["taxRate"], i["tax"]) for i in rate_of_now["items"]] == [(2.5, 0.07, 0.16)]
+    again = results(send(api, sales))
+    assert [(r["replayed"], r["total"], r["priceException"]) for r in again] == [
+        (True, r["total"], r["priceException"]) for r in got]
+    # The old total without its price is no sale of today, and an id stands for one sale.
+    other = results(send(api, [offline(shop, bread, total=2.5), at_price(sales[1], 2.6, total=2.6)]))
+    assert [r["problem"]["code"] for r in other] == ["total-mismatch", "idempotency-mismatch"]
+    assert shop.sales() == 7
+
+
+def test_a_price_of_the_till_holds_for_what_has_left_the_shop_only(api, manager, shop):
+    """At the counter the catalogue's prices hold, whatever is sent; beyond the limits none is taken."""
+    bread = shop.product(250)
+    counter = api.sell(at_price(shop.basket(bread), 1, 0.5))
+    assert (counter.json()["total"], counter.json()["priceException"]) == (2.5, False)
+    alone = api.sell(at_price(shop.basket(bread), 1, 0, offline=True, total=1))
+    assert (alone.status_code, alone.json()["total"], alone.json()["priceException"]) == (201, 1, True)
+    batch = results(send(api, [at_price(offline(shop, bread, offline=False), 1)]))
+    assert (batch[0]["total"], batch[0]["priceException"]) == (2.5, False)
+    for price, rate, pointer in ((-1, 0, "unitPrice"), (2.501, 0, "unitPrice"), (1, 1.1, "taxRate"), (1, -1, "taxRate")):
+        problem = assert_problem(api.sell(at_price(shop.basket(bread), price, rate, offline=True)),
+                                 422, "validation-failed")
+        assert [e["pointer"] for e in problem["errors"]] == ["/items/0/" + pointer]
+    order = api.post("/v1/orders", json={"items": [{"productId": bread, "quantity": 1}]})
+    change(manager, bread, price=2)
+    paid = api.post(order.headers["location"] + "/checkout", json={"paymentMethod": "card"}, key=str(uuid.uuid4()))
+    assert (paid.json()["total"], paid.json()["priceException"]) == (2, False)
+
+
 def test_what_is_no_batch_is_refused_whole(api, shop):
     sale = offline(shop, shop.product())
     for text, status, code in (

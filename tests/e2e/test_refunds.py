@@ -217,6 +217,24 @@ def test_no_sequence_makes_a_balance_negative(api, manager, shop, database):
         suppress_health_check=list(HealthCheck)))
 
 
+def test_a_product_on_two_lines_is_given_back_at_once(api, manager, shop):
+    """By its product: from the first line that has enough left, else from all of them."""
+    bread, tea = shop.product(250, stock=20), shop.product(100)
+    sale = sold(api, shop, [(bread, 2), (tea, 1), (bread, 3)])
+    problem = assert_problem(refund(manager, sale, items=[{"productId": bread, "quantity": 5.001}]),
+                             409, "refund-exceeds")
+    assert [e["pointer"] for e in problem["errors"]] == ["/items/0"]
+    one = refund(manager, sale, items=[{"productId": bread, "quantity": 2.5}]).json()
+    assert [(i["line"], i["quantity"], i["lineTotal"]) for i in one["items"]] == [(2, 2.5, 6.25)]
+    both = refund(manager, sale, items=[{"productId": bread, "quantity": 0.5, "restock": False},
+                                        {"productId": bread, "quantity": 2}])
+    assert both.status_code == 201, both.text
+    assert [(i["line"], i["quantity"], i["lineTotal"]) for i in both.json()["items"]] == [(0, 2, 5), (2, 0.5, 1.25)]
+    assert shop.stock(bread) == 19.5 and read(api, sale)["status"] == "partially_refunded"
+    assert_problem(refund(manager, sale, items=[{"productId": bread, "quantity": 0.001}]), 409, "refund-exceeds")
+    assert_problem(refund(manager, sale, items=[{"productId": shop.product(), "quantity": 1}]), 422, "unknown-line")
+
+
 def test_of_one_line_some_goes_back_to_the_shelf_and_some_does_not(manager, shop, database):
     bread = shop.product(250, stock=10)
     for first in (True, False):

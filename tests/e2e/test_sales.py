@@ -193,6 +193,23 @@ def test_payments_must_cover_the_total_and_only_cash_may_exceed_it(api, shop, pa
     assert shop.sales() == 0
 
 
+@pytest.mark.parametrize("method, payments, taken", [
+    ("card", ["card"], True), ("card", ["cash"], False), ("mixed", ["card", "card"], False),
+    ("mixed", ["card", "cash"], True), ("cash", ["card", "cash"], False)])
+def test_the_method_of_a_sale_is_that_of_its_payments(api, shop, method, payments, taken):
+    bread = shop.product(250 * len(payments))
+    body = {"items": [{"productId": bread, "quantity": 1}], "paymentMethod": method,
+            "payments": [{"method": m, "amount": 2.5} for m in payments]}
+    order = api.post("/v1/orders", json={"items": body["items"]}).headers["location"]
+    checkout = api.post(order + "/checkout", key=str(uuid.uuid4()), json={k: body[k] for k in body if k != "items"})
+    for answer in (api.sell(body), checkout):
+        if taken:
+            assert (answer.status_code, answer.json()["paymentMethod"]) == (201, method)
+        else:
+            problem = assert_problem(answer, 422, "validation-failed")
+            assert [(e["pointer"], e["code"]) for e in problem["errors"]] == [("/paymentMethod", "mismatch")]
+
+
 def test_discounts(api, shop):
     bread = shop.product(250)
     line = {"productId": bread, "quantity": 2, "discount": 0.5}

@@ -15,7 +15,7 @@ END $$;
 
 -- Sells a JSON array of sales through the real argument list. A sale: id, key, scope, fp (defaults:
 -- made from id), store, register, cashier, at, method (default cash; null: none), expect, customer,
--- discount, offline, lines [[product, milli, discount]], payments [[method, minor, reference]].
+-- discount, offline, lines [[product, milli, discount, till's price, till's tax rate]], payments [[method, minor, reference]].
 CREATE FUNCTION pg_temp.sell(p_sales jsonb, p_inclusive bool DEFAULT false, p_zone text DEFAULT 'UTC',
                              p_day_start_s int DEFAULT 0)
 RETURNS TABLE (
@@ -29,7 +29,7 @@ RETURNS TABLE (
     item_taxes_minor bigint[], item_totals_minor bigint[],
     payment_methods text[], payment_amounts_minor bigint[], payment_references text[],
     customer_id uuid, basket_discount_minor bigint, sold_offline bool, stock_exception bool,
-    item_shortages_milli bigint[])
+    item_shortages_milli bigint[], price_exception bool)
 LANGUAGE sql AS $$
     WITH sale AS (
         SELECT s, n::int, pg_temp.id((s ->> 'id')::int) AS id
@@ -55,7 +55,9 @@ LANGUAGE sql AS $$
         SELECT coalesce(array_agg(n ORDER BY n, m), '{}') AS sales,
                array_agg(pg_temp.id((l ->> 0)::int) ORDER BY n, m) AS products,
                array_agg((l ->> 1)::bigint ORDER BY n, m) AS quantities,
-               array_agg((l ->> 2)::bigint ORDER BY n, m) AS discounts
+               array_agg((l ->> 2)::bigint ORDER BY n, m) AS discounts,
+               array_agg((l ->> 3)::bigint ORDER BY n, m) AS prices,
+               array_agg((l ->> 4)::int ORDER BY n, m) AS rates
           FROM sale, jsonb_array_elements(s -> 'lines') WITH ORDINALITY AS e (l, m)
     ), per_payment AS (
         SELECT coalesce(array_agg(n ORDER BY n, m), '{}') AS sales,
@@ -68,7 +70,7 @@ LANGUAGE sql AS $$
            record_sales(s.ids, s.scopes, s.keys, s.fps, s.stores, s.registers, s.cashiers, s.ats,
                         s.methods, s.expects, s.customers, s.baskets, s.offlines,
                         l.sales, l.products, l.quantities, l.discounts, p.sales, p.methods, p.amounts, p.refs, 'EUR', p_inclusive, p_zone,
-                        p_day_start_s) r
+                        p_day_start_s, l.prices, l.rates) r
      ORDER BY r.sale_index
 $$;
 
