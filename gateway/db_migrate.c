@@ -4,8 +4,12 @@
 #include <libpq-fe.h>
 #include <openssl/sha.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "gateway/db_statement.h"
+
+#define PAUSE_MS 500 // for those who came meanwhile
+#define TRIES    60
 
 static bool succeeded(const PGresult *result)
 {
@@ -56,13 +60,55 @@ static void sha256_hex(const char *text, char out[2 * SHA256_DIGEST_LENGTH + 1])
         (void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
 }
 
+// Somebody else has what it needs, or waits for what it has.
+static bool is_somebody_in_the_way(const PGresult *result)
+{
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    return state && (strcmp(state, "55P03") == 0 || strcmp(state, "40P01") == 0);
+}
+
+static void complain_of(const struct tw_migration *migration, bool is_busy, PGconn *pg)
+{
+    if (!is_busy)
+        complain(migration->name, pg);
+    else
+        (void)fprintf(stderr,
+                      "tillway migrate: %s: others have held a table that it changes for a minute: "
+                      "see who (pg_stat_activity), and run it again\n",
+                      migration->name);
+}
+
+static bool begin(PGconn *pg)
+{
+    return run_text(pg, "BEGIN", "BEGIN") && run_only(pg, TW_STMT_MIGRATE_BEGUN, NULL);
+}
+
+// Runs a migration's text; from its beginning as often as somebody was in the way.
+static bool run_migration(PGconn *pg, const struct tw_migration *migration)
+{
+    const struct timespec pause = {.tv_nsec = PAUSE_MS * 1000000L};
+    for (int tries_left = TRIES; begin(pg); tries_left--) {
+        PGresult *result = PQexec(pg, migration->sql);
+        bool ok = succeeded(result), is_busy = is_somebody_in_the_way(result);
+        bool again = is_busy && tries_left > 1;
+        if (!ok && !again)
+            complain_of(migration, is_busy, pg);
+        PQclear(result);
+        if (ok)
+            return true;
+        if (!run_text(pg, "ROLLBACK", "ROLLBACK") || !again)
+            return false;
+        (void)nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 static bool apply(PGconn *pg, const struct tw_migration *migration, const char *sha256)
 {
     const char *values[] = {migration->name, sha256};
-    if (!run_text(pg, "BEGIN", "BEGIN"))
+    if (!run_migration(pg, migration))
         return false;
-    if (!run_text(pg, migration->sql, migration->name) ||
-        !run_only(pg, TW_STMT_MIGRATE_RECORD, values)) {
+    if (!run_only(pg, TW_STMT_MIGRATE_RECORD, values)) {
         (void)run_text(pg, "ROLLBACK", "ROLLBACK");
         return false;
     }

@@ -4,6 +4,10 @@
 // db/migrations/*.sql in the order of their names, each in one transaction, each remembered with
 // the SHA-256 of its text; a text that has changed since is refused. Safe to run twice and from two
 // places at once: an advisory lock makes the second wait and find nothing to do.
+//
+// Safe to run while a gateway sells: a migration that changes a table must have it for itself, and
+// while it waits for who reads it (a report, a dump) everybody behind it waits as well. So it waits
+// half a second at most, gives way to those who came meanwhile, and tries again, for a minute.
 // Runs in: command line. Blocking.
 
 #ifndef TW_DB_MIGRATE_H

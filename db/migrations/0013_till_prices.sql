@@ -4,45 +4,6 @@
 -- since. Where the catalogue says otherwise by now, the sale is a price_exception, for somebody to look at.
 -- Of a sale at the counter the catalogue's prices hold, as before.
 
-ALTER TABLE transactions ADD COLUMN price_exception bool NOT NULL DEFAULT false;
-
-DROP TRIGGER transactions_immutable ON transactions;
-CREATE TRIGGER transactions_immutable BEFORE DELETE OR UPDATE OF
-    transaction_id, recorded_at, sold_at, business_date, store_id, register_id, cashier_id, currency,
-    prices_include_tax, subtotal_minor, discount_total_minor, tax_total_minor, total_minor,
-    change_minor, payment_method, receipt_number, customer_id, basket_discount_minor, sold_offline,
-    stock_exception, price_exception ON transactions
-    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
-
-CREATE OR REPLACE VIEW recorded_sales AS
-SELECT t.transaction_id, t.recorded_at, t.sold_at, t.business_date, t.store_id, t.register_id,
-       t.cashier_id, t.currency, t.prices_include_tax, t.subtotal_minor, t.discount_total_minor,
-       t.tax_total_minor, t.total_minor, t.change_minor, t.payment_method, t.status,
-       t.receipt_number,
-       i.item_product_ids, i.item_names, i.item_quantities_milli, i.item_unit_prices_minor,
-       i.item_discounts_minor, i.item_tax_rates_micro, i.item_taxes_minor, i.item_totals_minor,
-       p.payment_methods, p.payment_amounts_minor, p.payment_references,
-       t.customer_id, t.basket_discount_minor, t.sold_offline, t.stock_exception,
-       CASE WHEN t.stock_exception THEN i.item_shortages_milli END AS item_shortages_milli,
-       t.price_exception
-  FROM transactions t
- CROSS JOIN LATERAL (
-        SELECT array_agg(product_id) AS item_product_ids, array_agg(name) AS item_names,
-               array_agg(quantity_milli) AS item_quantities_milli,
-               array_agg(unit_price_minor) AS item_unit_prices_minor,
-               array_agg(discount_minor) AS item_discounts_minor,
-               array_agg(tax_rate_micro) AS item_tax_rates_micro,
-               array_agg(tax_minor) AS item_taxes_minor,
-               array_agg(line_total_minor) AS item_totals_minor,
-               array_agg(shortage_milli) AS item_shortages_milli
-          FROM (SELECT * FROM transaction_items WHERE transaction_id = t.transaction_id
-                 ORDER BY line_no) line) i
- CROSS JOIN LATERAL (
-        SELECT array_agg(method) AS payment_methods, array_agg(amount_minor) AS payment_amounts_minor,
-               array_agg(reference) AS payment_references
-          FROM (SELECT * FROM payments WHERE transaction_id = t.transaction_id
-                 ORDER BY payment_no) payment) p;
-
 DROP FUNCTION priced_lines(bool[], int[], uuid[], bigint[], bigint[], bool);
 DROP FUNCTION spread_discounts(bool[], bigint[], int[], uuid[], bigint[], bigint[], bool);
 DROP FUNCTION priced_sales(
@@ -217,3 +178,43 @@ LANGUAGE sql STABLE AS $$
      CROSS JOIN LATERAL tendered(p_payment_from[sale], p_payment_to[sale], p_payment_method,
                                  p_payment_amount_minor, p_payment_reference) tendered
 $$;
+
+-- Last, as from here on to the end of this migration nobody reads or sells.
+ALTER TABLE transactions ADD COLUMN price_exception bool NOT NULL DEFAULT false;
+
+DROP TRIGGER transactions_immutable ON transactions;
+CREATE TRIGGER transactions_immutable BEFORE DELETE OR UPDATE OF
+    transaction_id, recorded_at, sold_at, business_date, store_id, register_id, cashier_id, currency,
+    prices_include_tax, subtotal_minor, discount_total_minor, tax_total_minor, total_minor,
+    change_minor, payment_method, receipt_number, customer_id, basket_discount_minor, sold_offline,
+    stock_exception, price_exception ON transactions
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE OR REPLACE VIEW recorded_sales AS
+SELECT t.transaction_id, t.recorded_at, t.sold_at, t.business_date, t.store_id, t.register_id,
+       t.cashier_id, t.currency, t.prices_include_tax, t.subtotal_minor, t.discount_total_minor,
+       t.tax_total_minor, t.total_minor, t.change_minor, t.payment_method, t.status,
+       t.receipt_number,
+       i.item_product_ids, i.item_names, i.item_quantities_milli, i.item_unit_prices_minor,
+       i.item_discounts_minor, i.item_tax_rates_micro, i.item_taxes_minor, i.item_totals_minor,
+       p.payment_methods, p.payment_amounts_minor, p.payment_references,
+       t.customer_id, t.basket_discount_minor, t.sold_offline, t.stock_exception,
+       CASE WHEN t.stock_exception THEN i.item_shortages_milli END AS item_shortages_milli,
+       t.price_exception
+  FROM transactions t
+ CROSS JOIN LATERAL (
+        SELECT array_agg(product_id) AS item_product_ids, array_agg(name) AS item_names,
+               array_agg(quantity_milli) AS item_quantities_milli,
+               array_agg(unit_price_minor) AS item_unit_prices_minor,
+               array_agg(discount_minor) AS item_discounts_minor,
+               array_agg(tax_rate_micro) AS item_tax_rates_micro,
+               array_agg(tax_minor) AS item_taxes_minor,
+               array_agg(line_total_minor) AS item_totals_minor,
+               array_agg(shortage_milli) AS item_shortages_milli
+          FROM (SELECT * FROM transaction_items WHERE transaction_id = t.transaction_id
+                 ORDER BY line_no) line) i
+ CROSS JOIN LATERAL (
+        SELECT array_agg(method) AS payment_methods, array_agg(amount_minor) AS payment_amounts_minor,
+               array_agg(reference) AS payment_references
+          FROM (SELECT * FROM payments WHERE transaction_id = t.transaction_id
+                 ORDER BY payment_no) payment) p;

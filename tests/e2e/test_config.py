@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line and the configuration, as an operator meets them."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -192,6 +193,38 @@ def test_migrate_from_five_places_at_once(empty_database):
     assert [process.returncode for process in processes] == [0] * 5, outs
     applied = sorted(int(out.split("tillway migrate: ")[-1].split()[0]) for out, _ in outs)
     assert applied == [0, 0, 0, 0, n_migrations()]
+
+
+def migrated_before(database, name):
+    """As `tillway migrate` of a binary left it that ended before this migration."""
+    scripts = os.path.join(ROOT, "db/migrations")
+    with open(os.path.join(ROOT, "db/queries/migrate_table.sql"), encoding="utf-8") as f:
+        database.rows(f.read())
+    for script in sorted(os.listdir(scripts)):
+        if script.split("_")[0] >= name:
+            return
+        with open(os.path.join(scripts, script), "rb") as f:
+            text = f.read()
+        database.rows(text.decode())
+        database.rows("INSERT INTO tillway_migrations (name, sha256) VALUES (%s, %s)", script[:-len(".sql")],
+                      hashlib.sha256(text).hexdigest())
+
+
+def test_a_migration_that_waits_holds_nobody_up(empty_database):
+    """Somebody reads for long a table that a migration changes. Who comes after that does not wait behind the one
+    that waits, and the migration goes through when the reader has gone."""
+    migrated_before(empty_database, "0013")
+    reader, seller = (empty_database.connect(autocommit=False) for _ in range(2))
+    reader.cursor().execute("SELECT count(*) FROM transactions")
+    process = empty_database.spawn_migrate()
+    eventually(lambda: empty_database.value("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation ="
+                                            " 'transactions'::regclass"), what="the migration waits")
+    seller.cursor().execute("SET lock_timeout = '20s'; LOCK TABLE transactions IN ROW EXCLUSIVE MODE")
+    assert process.poll() is None
+    for connection in (seller, reader):
+        connection.close()
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and err == "" and "schema is up to date" in out
 
 
 def test_a_changed_migration_is_refused(empty_database):
