@@ -96,16 +96,16 @@ void tw_worker_close_idle(struct tw_worker *worker, size_t most)
     }
 }
 
-// HTTP/1 connections that have grown old end with their next answer (reply_head.c); this is for
-// HTTP/2, which is closed when it has nothing open.
+// HTTP/1 connections that have grown old end with their next answer (reply_head.c); HTTP/2 ones get
+// a GOAWAY, and another one a second later, when what was on its way has come (RFC 9113 §6.8).
 static void end_old_http2(struct tw_worker *worker)
 {
     h2o_linklist_t *all = &worker->ctx.http2._conns;
     for (h2o_linklist_t *link = all->next; link != all; link = link->next) {
         h2o_http2_conn_t *http2 = H2O_STRUCT_FROM_MEMBER(h2o_http2_conn_t, _conns, link);
         const struct tw_conn *conn = http2->sock->on_close.data;
-        if (tw_conn_is_old(conn, tw_now_us()) && http2->num_streams.pull.open == 0)
-            shutdown(h2o_socket_get_fd(conn->sock), SHUT_RD);
+        if (tw_conn_is_old(conn, tw_now_us()))
+            h2o_http2_conn_shutdown_gracefully(http2);
     }
 }
 

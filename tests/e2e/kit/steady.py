@@ -104,14 +104,20 @@ class NewConnections(KeptConnections):
 
 
 class Http2(Steady):
-    """`streams` requests at a time on each connection."""
+    """`streams` requests at a time on each connection. farewells: of each connection that the server has
+    ended the last stream that its GOAWAY named, None without one."""
 
     streams = 4
+
+    def __init__(self, *args, **how):
+        super().__init__(*args, **how)
+        self.farewells = []
 
     def _run(self):
         connection, owed = None, 0  # owed: to be sent again
         while not self._stop.is_set() or owed:
             if connection and connection.is_going():
+                self.farewells.append(connection.covered)
                 connection.close()
                 connection = None
             if connection is None:
@@ -134,13 +140,18 @@ class Http2(Steady):
         if connection:
             connection.close()
 
-
     def _connect(self):
         if self._tls:
             self._tls.set_alpn_protocols(["h2"])
         port = self._gateway.https if self._tls else self._gateway.http
         self.connections += 1
         return _Http2Connection(port, self._tls)
+
+
+class Http2OneByOne(Http2):
+    """A connection on which nothing is open whenever the client has read its answer."""
+
+    streams = 1
 
 
 class _Http2Connection:
@@ -154,7 +165,7 @@ class _Http2Connection:
         self._encoder, self._decoder = hpack.Encoder(), hpack.Decoder()
         self._next, self._buffer, self._owed_window = 1, b"", 0
         self.going = False
-        self._covered = None  # last stream id of a GOAWAY
+        self.covered = None  # last stream id of a GOAWAY
         settings = SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: WINDOW, SettingsFrame.ENABLE_PUSH: 0})
         self._sock.sendall(PREFACE + settings.serialize() +
                            WindowUpdateFrame(0, WINDOW - 65535).serialize())
@@ -197,8 +208,8 @@ class _Http2Connection:
             error = e  # what was covered may still be answered
         refused = 0
         while pending:
-            if self._covered is not None:
-                for stream in [s for s in pending if s > self._covered]:
+            if self.covered is not None:
+                for stream in [s for s in pending if s > self.covered]:
                     del pending[stream]
                     refused += 1
                 if not pending:
@@ -241,7 +252,7 @@ class _Http2Connection:
         """The stream that the frame ends, or None."""
         if isinstance(frame, GoAwayFrame):
             assert frame.error_code == 0, "GOAWAY with error %d" % frame.error_code
-            self.going, self._covered = True, frame.last_stream_id
+            self.going, self.covered = True, frame.last_stream_id
         elif isinstance(frame, SettingsFrame) and "ACK" not in frame.flags:
             self._sock.sendall(SettingsFrame(0, flags=("ACK",)).serialize())
         elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
