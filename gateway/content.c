@@ -83,17 +83,21 @@ static bool refuse_coding(struct tw_req *req)
     return refuse(req, TW_UNSUPPORTED_MEDIA_TYPE, "Send the body without a content coding.");
 }
 
+bool tw_stage_body_form(struct tw_req *req)
+{
+    if (!req->route->takes)
+        return refuse(req, TW_BODY_UNEXPECTED, "Send this request without a body.");
+    if (!is_type_taken(req))
+        return refuse_type(req);
+    return is_plain(req) || refuse_coding(req);
+}
+
 bool tw_stage_body(struct tw_req *req)
 {
     if (req->body.n > req->config->http_body_max_bytes)
         return refuse(req, TW_PAYLOAD_TOO_LARGE, NULL);
-    if (!req->route->takes)
-        return req->body.n == 0 ||
-               refuse(req, TW_BODY_UNEXPECTED, "Send this request without a body.");
-    if (req->body.n == 0)
-        return req->route->takes == tw_json_or_nothing ||
-               refuse(req, TW_BODY_MISSING, "Send a body.");
-    if (!is_type_taken(req))
-        return refuse_type(req);
-    return is_plain(req) || refuse_coding(req);
+    if (req->body.n > 0)
+        return tw_stage_body_form(req);
+    return !req->route->takes || req->route->takes == tw_json_or_nothing ||
+           refuse(req, TW_BODY_MISSING, "Send a body.");
 }

@@ -16,6 +16,9 @@
 TW_MUST_USE bool tw_stage_accept(struct tw_req *req); // 406: before anything is done
 TW_MUST_USE bool tw_stage_body(struct tw_req *req);   // 400, 413, 415
 
+// The part of tw_stage_body that needs no more of the body than that there is one: 400, 415.
+TW_MUST_USE bool tw_stage_body_form(struct tw_req *req);
+
 // Whether this client is glad of gzip, and we have it (http.gzip_min).
 TW_MUST_USE bool tw_req_takes_gzip(const struct tw_req *req);
 

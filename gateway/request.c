@@ -90,6 +90,16 @@ static void take_request_id(struct tw_req *req)
     }
 }
 
+// Does nothing when it is not awaited, or no longer.
+static void forget_awaited(struct tw_req *req)
+{
+    struct tw_req **at = &req->conn->awaited;
+    while (*at && *at != req)
+        at = &(*at)->next_awaited;
+    if (*at)
+        *at = req->next_awaited;
+}
+
 // The request's memory goes: its answer has been sent, or its client has left.
 static void on_dispose(void *p)
 {
@@ -99,8 +109,8 @@ static void on_dispose(void *p)
         tw_db_detach(req->waiting_for);
     tw_cached_end(req);
     req->conn->requests_in_flight--;
-    if (req->conn->awaited == req)
-        req->conn->awaited = NULL;
+    if (req->head_has_passed)
+        forget_awaited(req);
     tw_metric_add(req->page, TW_METRIC_REQUESTS_IN_FLIGHT, -1);
     if (req->http_status == 0)
         tw_metric_add(req->page, TW_METRIC_REQUESTS_ABANDONED, 1);
@@ -143,9 +153,11 @@ static void set_client(struct tw_req *req)
 static struct tw_req *resume(struct tw_conn *conn, const h2o_req_t *h2o)
 {
     struct tw_req *req = conn->awaited;
-    if (!req || req->h2o != h2o)
+    while (req && req->h2o != h2o)
+        req = req->next_awaited;
+    if (!req)
         return NULL;
-    conn->awaited = NULL;
+    forget_awaited(req);
     req->body = str_of(h2o->entity);
     req->deadline_us = tw_now_us() + req->config->http_deadline_ms * 1000;
     return req;
@@ -343,15 +355,30 @@ static int on_req(h2o_handler_t *self, h2o_req_t *h2o)
     return 0;
 }
 
+static void await_body(struct tw_req *req)
+{
+    req->head_has_passed = true;
+    req->next_awaited = req->conn->awaited;
+    req->conn->awaited = req;
+}
+
 // An HTTP/1 client asks before it sends the body: it is not told to when its head is answered.
 static int on_expect(h2o_req_t *h2o)
 {
-    struct tw_conn *conn = conn_of(h2o->conn);
-    struct tw_req *req = tw_req_adopt(conn->worker, h2o);
+    struct tw_req *req = tw_req_adopt(conn_of(h2o->conn)->worker, h2o);
     if (!pass_head(req))
         return 1;
-    req->head_has_passed = true;
-    conn->awaited = req;
+    await_body(req);
+    return 0;
+}
+
+// An HTTP/2 client has begun to send the body: nothing of it is kept when its head is answered.
+static int on_body(h2o_req_t *h2o)
+{
+    struct tw_req *req = tw_req_adopt(conn_of(h2o->conn)->worker, h2o);
+    if (!pass_head(req) || !tw_stage_body_form(req))
+        return 1;
+    await_body(req);
     return 0;
 }
 
@@ -362,5 +389,6 @@ bool tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host)
     handler->super.on_req = on_req;
     handler->worker = worker;
     worker->globalconf.http1.on_expect = on_expect;
+    worker->globalconf.http2.on_body = on_body;
     return tw_reply_install(worker, &host->fallback_path);
 }

@@ -57,12 +57,13 @@ struct tw_req {
     void *state; // the handler's own, for its later steps
 
     // For request.c and reply.c only.
+    struct tw_req *next_awaited; // of conn->awaited
     struct tw_db_query *waiting_for;
     tw_db_step next_step;
     bool step_judges;         // it takes every status
     unsigned http_status;     // 0 until answered
     unsigned retry_after_s;   // for a 429 or 503; 0: as usual
-    bool head_has_passed;     // its client was told to send the body (Expect)
+    bool head_has_passed;     // before all of its body was there
     unsigned n_statements;    // answered
     uint64_t queue_us, db_us; // as in struct tw_db_times, of all of them
 

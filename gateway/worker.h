@@ -41,7 +41,7 @@ struct tw_conn {
     bool tls_pending;                       // its TLS handshake goes on
     bool tls_refused;                       // and has ended with an alert of ours
     struct tw_principal *certificate;       // what the client has shown in its handshake, or NULL
-    struct tw_req *awaited; // passed by its head, told to send its body (100 Continue); or NULL
+    struct tw_req *awaited; // newest first: passed by their heads, the body is to come; or NULL
 };
 
 struct tw_worker {

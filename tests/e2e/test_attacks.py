@@ -305,13 +305,21 @@ def half_a_post(conn, target):
               *(DataFrame(i, b"x" * 1000) for i in range(1, 81, 2)))
 
 
+def bodies_without_a_token(conn, target):
+    """What is answered 401 is not kept."""
+    ids = range(1, 41, 2)
+    conn.send(*(conn.post_frame(i, "/v1/transactions", {"content-type": "application/json"}) for i in ids))
+    for i in ids:
+        assert conn.send_data(i, 64 * 1024)
+
+
 def priorities(conn, target):
     conn.send(*(floods.PriorityFrame(i, depends_on=0, stream_weight=1) for i in range(1, 33, 2)))
 
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers keep what is freed and pad what is not")
 @pytest.mark.parametrize("hold", [deaf_to_pings, half_a_head, bombs_of_431, half_a_post,
-                                  priorities])
+                                  bodies_without_a_token, priorities])
 def test_memory_of_a_connection_is_bounded(target, hold):
     """H2: what it may hold without going over a budget, on 40 connections at once."""
     target, n = target(), 40
