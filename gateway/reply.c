@@ -66,7 +66,7 @@ static struct tw_verdict answer(struct tw_req *req, struct tw_str body)
 bool tw_reply_etag(struct tw_req *req, struct tw_str etag)
 {
     struct tw_str named;
-    bool current = tw_etag_none_match(tw_req_header(req, TW_STR("if-none-match")), etag,
+    bool current = tw_etag_none_match(tw_req_header_list(req, TW_STR("if-none-match")), etag,
                                       tw_req_takes_gzip(req), &named);
     tw_reply_header(req, TW_STR("etag"), current ? named : etag);
     return current;

@@ -29,11 +29,51 @@ void *tw_req_alloc(struct tw_req *req, size_t n)
     return h2o_mem_alloc_pool(&req->h2o->pool, n);
 }
 
-struct tw_str tw_req_header(const struct tw_req *req, struct tw_str name)
+// The next line of a header, or none: p is NULL. `*at` begins as -1.
+static struct tw_str next_line(const struct tw_req *req, struct tw_str name, ssize_t *at)
 {
     const h2o_headers_t *headers = &req->h2o->headers;
-    ssize_t at = h2o_find_header_by_str(headers, name.p, name.n, -1);
-    return at < 0 ? (struct tw_str){NULL, 0} : str_of(headers->entries[at].value);
+    *at = h2o_find_header_by_str(headers, name.p, name.n, *at);
+    return *at < 0 ? (struct tw_str){NULL, 0} : str_of(headers->entries[*at].value);
+}
+
+struct tw_str tw_req_header(const struct tw_req *req, struct tw_str name)
+{
+    ssize_t at = -1;
+    return next_line(req, name, &at);
+}
+
+bool tw_req_header_repeats(const struct tw_req *req, struct tw_str name)
+{
+    ssize_t at = -1;
+    struct tw_str first = next_line(req, name, &at);
+    return first.p && next_line(req, name, &at).p;
+}
+
+static char *append(char *end, struct tw_str text)
+{
+    memcpy(end, text.p, text.n);
+    return end + text.n;
+}
+
+struct tw_str tw_req_header_list(struct tw_req *req, struct tw_str name)
+{
+    ssize_t at = -1;
+    struct tw_str first = next_line(req, name, &at), line;
+    size_t size = first.n;
+    while (at >= 0 && (line = next_line(req, name, &at)).p)
+        size += line.n + 1;
+    if (size == first.n)
+        return first;
+    char *text = tw_req_alloc(req, size), *end = append(text, first);
+    next_line(req, name, &at); // the first one again
+    while ((line = next_line(req, name, &at)).p) {
+        if (tw_str_eq(line, first))
+            continue;
+        *end++ = ',';
+        end = append(end, line);
+    }
+    return (struct tw_str){text, (size_t)(end - text)};
 }
 
 void tw_req_sold(struct tw_req *req, const struct tw_sales_event *event)

@@ -91,6 +91,14 @@ void tw_req_account(struct tw_req *req, const struct tw_db_result *result);
 // First value of a request header, `name` in lower case; p is NULL when it is absent.
 struct tw_str tw_req_header(const struct tw_req *req, struct tw_str name);
 
+// Whether that header came in more than one line, which is one too many for a single value.
+TW_MUST_USE bool tw_req_header_repeats(const struct tw_req *req, struct tw_str name);
+
+// The value of a header that is a list: its lines are one list (RFC 9110 §5.3), joined in the
+// request's pool when there are several; one that says what the first said adds nothing. p is NULL
+// without any.
+struct tw_str tw_req_header_list(struct tw_req *req, struct tw_str name);
+
 // Waits for a statement. `step` runs in a later loop turn when the status is TW_OK or
 // TW_ALREADY_EXISTS; any other status is answered with its problem right away. The parameters are
 // copied; `params` is freed.

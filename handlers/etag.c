@@ -23,16 +23,16 @@ struct tw_str tw_etag_of_version(struct tw_req *req, int64_t version)
     return tw_etag(req, (struct tw_str){text.p, text.n});
 }
 
-struct tw_str tw_if_match(const struct tw_req *req)
+struct tw_str tw_if_match(struct tw_req *req)
 {
-    struct tw_str header = tw_req_header(req, TW_STR("if-match"));
+    struct tw_str header = tw_req_header_list(req, TW_STR("if-match"));
     return header.p && !tw_utf8_valid(header) ? TW_STR("-") : header;
 }
 
-void tw_param_if_match(struct tw_params *params, const struct tw_req *req)
+void tw_param_if_match(struct tw_params *params, struct tw_req *req)
 {
     int64_t versions[VERSIONS_MAX];
-    struct tw_str header = tw_req_header(req, TW_STR("if-match"));
+    struct tw_str header = tw_req_header_list(req, TW_STR("if-match"));
     if (!header.p) {
         tw_param_null(params);
         return;
@@ -44,9 +44,9 @@ void tw_param_if_match(struct tw_params *params, const struct tw_req *req)
     tw_param_array_end(params);
 }
 
-bool tw_req_wants_new(const struct tw_req *req)
+bool tw_req_wants_new(struct tw_req *req)
 {
     int64_t version;
-    struct tw_str header = tw_req_header(req, TW_STR("if-none-match"));
+    struct tw_str header = tw_req_header_list(req, TW_STR("if-none-match"));
     return tw_etag_versions(header, &version, 1) == 1 && version == TW_VERSION_ANY;
 }

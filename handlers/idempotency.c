@@ -16,7 +16,12 @@ static bool is_key(struct tw_str key)
 bool tw_idempotency_key(struct tw_req *req, const struct tw_uuid *id, const char *missing,
                         struct tw_str *key, struct tw_verdict *verdict)
 {
-    *key = tw_req_header(req, TW_STR("idempotency-key"));
+    const struct tw_str name = TW_STR("idempotency-key");
+    if (tw_req_header_repeats(req, name)) {
+        *verdict = tw_fail(req, TW_BAD_REQUEST, "Send one Idempotency-Key header.");
+        return false;
+    }
+    *key = tw_req_header(req, name);
     if (key->n >= 2 && key->p[0] == '"' && key->p[key->n - 1] == '"')
         *key = (struct tw_str){key->p + 1, key->n - 2};
     if (key->n == 0 && id) {

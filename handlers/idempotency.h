@@ -11,7 +11,8 @@
 
 // The Idempotency-Key header without the quotes that the IETF draft puts around it; else `id`, an
 // id that the client made itself; NULL: there is none. False: the request has been answered: there
-// is no key (`missing` tells what to send), or it is not 1 to 255 visible ASCII characters.
+// is no key (`missing` tells what to send), there are two, or it is not 1 to 255 visible ASCII
+// characters.
 TW_MUST_USE bool tw_idempotency_key(struct tw_req *req, const struct tw_uuid *id,
                                     const char *missing, struct tw_str *key,
                                     struct tw_verdict *verdict);

@@ -53,14 +53,17 @@ class Api:
         self.close()
 
     def request(self, method, path, json=None, token="", key=None, headers=(), content=None):
-        """token: "" the default one, None none at all. key: the Idempotency-Key."""
-        head = dict(headers)
+        """token: "" the default one, None none at all. key: the Idempotency-Key. headers: a dict, or a
+        list of pairs to send a name in several lines."""
+        lines = headers if isinstance(headers, list) else []
+        head = {} if lines else dict(headers)
         bearer = self.token if token == "" else token
         if bearer:
             head["authorization"] = "Bearer " + bearer
         if key:
             head["idempotency-key"] = key
-        answer = self._client.request(method, path, json=json, content=content, headers=head)
+        answer = self._client.request(method, path, json=json, content=content,
+                                      headers=[*lines, *head.items()])
         assert answer.http_version == ("HTTP/1.1" if self._is_http1 else "HTTP/2")
         if answer.status_code >= 400 and method != "HEAD":
             assert_problem(answer)
