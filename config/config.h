@@ -96,7 +96,7 @@ enum {
     TW_LIMIT_BY_ADDRESS = 4,
     TW_LIMIT_BY_ROUTE = 8,
     TW_LIMIT_BY_CLAIM = 16,
-    TW_LIMIT_READS = 1, // GET and HEAD
+    TW_LIMIT_READS = 1, // GET, HEAD and OPTIONS
     TW_LIMIT_WRITES = 2,
 };
 

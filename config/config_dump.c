@@ -267,7 +267,7 @@ static const char preamble[] =
     "| `burst` | What may be used at once after a rest; default the number of `rate`. |\n"
     "| `quota` | So many a day besides, or instead of `rate`; counted as a policy `NAME-day`. |\n"
     "| `cost` | Of one request, default 1. |\n"
-    "| `methods` | `all` (the default), `reads` (GET, HEAD) or `writes`. |\n"
+    "| `methods` | `all` (the default), `reads` (GET, HEAD, OPTIONS) or `writes`. |\n"
     "| `routes` | Only these, as `tillway routes` lists them; default all. |\n"
     "| `fleet` | Whether it is counted over all nodes where `fleet.redis` is set "
     "(`docs/fleet.md`); default true. |\n"

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "gateway/rate_limit.h"
 #include "gateway/reply.h"
 #include "gateway/worker.h"
 
@@ -103,7 +104,7 @@ static struct tw_verdict answer_options(struct tw_req *req, unsigned allowed)
     char text[TW_METHODS_TEXT_MAX];
     struct tw_str methods = tw_router_methods(allowed, text);
     tw_reply_header(req, TW_STR("allow"), methods);
-    if (is_preflight(req))
+    if (req->is_preflight)
         set_preflight_headers(req, methods);
     return tw_reply_empty(req, 204);
 }
@@ -115,6 +116,9 @@ bool tw_cors_answers(struct tw_req *req)
     struct tw_match match;
     enum tw_status status = tw_router_match(req->worker->heritage->routes, req->method, req->path,
                                             &match);
+    req->is_preflight = status != TW_NOT_FOUND && is_preflight(req);
+    if (!tw_stage_limit_peer(req))
+        return true;
     struct tw_verdict verdict = status == TW_NOT_FOUND ? tw_fail(req, status, NULL)
                                                        : answer_options(req, match.allowed);
     return verdict.kind == TW_VERDICT_ANSWERED;

@@ -24,7 +24,8 @@ enum tw_cors {
 TW_MUST_USE enum tw_cors tw_cors_judge(const struct tw_config *config, struct tw_str origin);
 
 // True: this was an OPTIONS request, preflight or not, and has been answered: 204 with Allow for
-// the path, or 404. To be asked when the path is known to be canonical, before route and token.
+// the path, 404, or 429 by its address (rate_policies.h says how preflights count). To be asked
+// when the path is known to be canonical, before route and token.
 TW_MUST_USE bool tw_cors_answers(struct tw_req *req);
 
 // Whether an answer differs from origin to origin: a cache must not show an answer for one origin

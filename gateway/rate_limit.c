@@ -7,16 +7,18 @@
 
 // ---- judging ------------------------------------------------------------------------------------
 
-static bool is_write(const struct tw_req *req)
+static enum tw_rate_unmatched kind_of(const struct tw_req *req)
 {
-    return !tw_str_eq(req->method, TW_STR("GET")) && !tw_str_eq(req->method, TW_STR("HEAD"));
+    bool reads = tw_str_eq(req->method, TW_STR("GET")) || tw_str_eq(req->method, TW_STR("HEAD")) ||
+                 tw_str_eq(req->method, TW_STR("OPTIONS"));
+    return req->is_preflight ? TW_RATE_PREFLIGHTS : reads ? TW_RATE_READS : TW_RATE_WRITES;
 }
 
 static const struct tw_rate_route *policies_of(const struct tw_req *req)
 {
     const struct tw_rate_limits *limits = req->worker->rate_limits;
     return req->route ? &limits->routes[tw_req_route_index(req)]
-                      : tw_rate_limits_unmatched(limits, is_write(req));
+                      : tw_rate_limits_unmatched(limits, kind_of(req));
 }
 
 // RFC 9457 with the member of the draft that names what was violated.

@@ -11,6 +11,16 @@
 #define NEEDS_PRINCIPAL   (TW_LIMIT_BY_PRINCIPAL | TW_LIMIT_BY_CLIENT | TW_LIMIT_BY_CLAIM)
 #define NUMBER_MAX_DIGITS 20
 
+// Parts of a key, in the order in which they follow its first word; the last one is a mark in it.
+enum {
+    BY_PRINCIPAL = 1,
+    BY_CLIENT = 2,
+    BY_CLAIM = 4,
+    BY_ADDRESS = 8,
+    BY_ROUTE = 16,
+    IS_PREFLIGHT = 32
+};
+
 // ---- made once ----------------------------------------------------------------------------------
 
 // Fixed, so that a key is the same in every process and on every machine. Names and routes are the
@@ -78,9 +88,11 @@ static void add_policies(const struct tw_rate_limits *limits, const struct tw_ro
     }
 }
 
-static void add_unmatched(const struct tw_rate_limits *limits, unsigned kind,
+static void add_unmatched(const struct tw_rate_limits *limits, enum tw_rate_unmatched what,
                           struct tw_rate_route *out)
 {
+    unsigned kind = what == TW_RATE_WRITES ? TW_LIMIT_WRITES : TW_LIMIT_READS;
+    out->mark = what == TW_RATE_PREFLIGHTS ? IS_PREFLIGHT : 0;
     for (size_t i = 0; i < limits->n; i++) {
         const struct tw_limit_policy *is = limits->policies[i].is;
         if (is->key == TW_LIMIT_BY_ADDRESS && is->routes.n == 0 && (is->methods & kind))
@@ -115,7 +127,7 @@ static bool make_route(const struct tw_rate_limits *limits, const struct tw_rout
     if (!out->policies)
         return false;
     if (i >= table->n) {
-        add_unmatched(limits, i == table->n ? TW_LIMIT_READS : TW_LIMIT_WRITES, out);
+        add_unmatched(limits, (enum tw_rate_unmatched)(i - table->n), out);
         return write_texts(out);
     }
     const struct tw_route *route = &table->rows[i];
@@ -150,7 +162,7 @@ static bool make_all(struct tw_rate_limits *limits, const struct tw_route_table 
                      const struct tw_config *config, struct tw_limit_table *table, char *err,
                      size_t err_size)
 {
-    size_t n_routes = routes->n + 2;
+    size_t n_routes = routes->n + TW_RATE_UNMATCHED_KINDS;
     snprintf(err, err_size, "out of memory");
     limits->policies = calloc(config->n_limits + 1, sizeof(limits->policies[0]));
     limits->routes = calloc(n_routes, sizeof(limits->routes[0]));
@@ -208,15 +220,12 @@ void tw_rate_limits_free(struct tw_rate_limits *limits)
 }
 
 const struct tw_rate_route *tw_rate_limits_unmatched(const struct tw_rate_limits *limits,
-                                                     bool writes)
+                                                     enum tw_rate_unmatched kind)
 {
-    return &limits->routes[limits->n_routes - (writes ? 1 : 2)];
+    return &limits->routes[limits->n_routes - TW_RATE_UNMATCHED_KINDS + kind];
 }
 
 // ---- keys ---------------------------------------------------------------------------------------
-
-// Parts of a key, in the order in which they follow its first word.
-enum { BY_PRINCIPAL = 1, BY_CLIENT = 2, BY_CLAIM = 4, BY_ADDRESS = 8, BY_ROUTE = 16 };
 
 static unsigned parts_of(const struct tw_limit_policy *policy, const struct tw_principal *principal)
 {
@@ -254,7 +263,7 @@ size_t tw_rate_key(const struct tw_rate_policy *policy, const struct tw_rate_rou
                    char out[TW_RATE_KEY_MAX_BYTES])
 {
     unsigned parts = parts_of(policy->is, principal);
-    uint64_t first = policy->tag << 8 | parts;
+    uint64_t first = policy->tag << 8 | parts | route->mark;
     char *at = put(out, &first, sizeof(first));
     if (parts & BY_PRINCIPAL)
         at = put(at, principal->tag, sizeof(principal->tag));

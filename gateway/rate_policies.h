@@ -33,14 +33,22 @@ struct tw_rate_route {
     const struct tw_rate_policy **policies;
     size_t n, n_peer;
     uint64_t tag;          // stands for method and pattern in keys
+    unsigned mark;         // in every key: what is counted apart from the rest
     struct tw_str line;    // RateLimit-Policy
     size_t left_max_bytes; // of RateLimit
 };
 
+// What no route answers. Preflights are those that CORS answers; all other OPTIONS are reads.
+enum tw_rate_unmatched {
+    TW_RATE_READS,
+    TW_RATE_WRITES,
+    TW_RATE_PREFLIGHTS,
+    TW_RATE_UNMATCHED_KINDS
+};
+
 struct tw_rate_limits {
     struct tw_rate_policy *policies;
-    struct tw_rate_route
-        *routes; // by the table's rows; then reads and writes that no route answers
+    struct tw_rate_route *routes; // by the table's rows; then by enum tw_rate_unmatched
     size_t n, n_routes;
 };
 
@@ -61,9 +69,11 @@ TW_MUST_USE struct tw_rate_limits *tw_rate_limits_new(const struct tw_route_tabl
 // NULL is allowed.
 void tw_rate_limits_free(struct tw_rate_limits *limits);
 
-// What no route answers: only policies by nothing but the address hold, of every route.
+// What no route answers: only policies by nothing but the address hold, of every route. Preflights
+// count by those of reads, but apart from all else: a browser sends at most one before a request,
+// so who stays within his limit never has one refused, and pays nothing for them.
 const struct tw_rate_route *tw_rate_limits_unmatched(const struct tw_rate_limits *limits,
-                                                     bool writes);
+                                                     enum tw_rate_unmatched kind);
 
 // Longest key: tags, a client's and a claim's text, an address, and lengths.
 #define TW_RATE_KEY_MAX_BYTES (2 * TW_CLAIM_TEXT_MAX_BYTES + 128)

@@ -64,6 +64,7 @@ struct tw_req {
     unsigned http_status;     // 0 until answered
     unsigned retry_after_s;   // for a 429 or 503; 0: as usual
     bool head_has_passed;     // before all of its body was there
+    bool is_preflight;        // one that CORS answers
     unsigned n_statements;    // answered
     uint64_t queue_us, db_us; // as in struct tw_db_times, of all of them
 

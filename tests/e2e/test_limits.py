@@ -182,13 +182,11 @@ def test_cost_and_quota(start, issuer):
         assert refused == ["dear-day"]
 
 
-def test_probes_and_preflights_are_not_limited(start, issuer):
-    gateway = start(**limits({"key": "address", "burst": 1}), cors={"origins": ["https://till"]})
+def test_probes_are_not_limited(start, issuer):
+    gateway = start(**limits({"key": "address", "burst": 1}))
     assert all(gateway.is_ready() for _ in range(5))
-    with Api(gateway) as api:
-        ask = {"origin": "https://till", "access-control-request-method": "GET"}
-        assert [api.request("OPTIONS", "/v1/me", headers=ask).status_code for _ in range(3)] == [204] * 3
-        assert statuses(api, 2, token=issuer.token()) == [200, 429]
+    with Api(gateway, issuer.token()) as api:
+        assert statuses(api, 2) == [200, 429]
 
 
 def test_scanners_are_limited_by_address(start, issuer):
@@ -209,6 +207,73 @@ def test_scanners_are_limited_by_address(start, issuer):
         assert refused["violated-policies"] == ["writes"]
         assert statuses(api, 2, "/v1/%6de") == [400, 429]
         assert api.get("/v1/me", token=issuer.token()).status_code == 429
+
+
+# ---- OPTIONS ---------------------------------------------------------------------------------------
+
+TILL = "https://till.example.com"
+PREFLIGHT = {"origin": TILL, "access-control-request-method": "GET"}
+
+
+def options(api, n, path="/v1/me", **headers):
+    return [api.request("OPTIONS", path, headers=headers).status_code for _ in range(n)]
+
+
+def test_preflights_take_nothing_from_requests_nor_requests_from_them(start, issuer):
+    """A till at its limit hears 429 of its request, which its page can read, and not of the preflight,
+    which it cannot: so a preflight has room wherever its request has."""
+    gateway = start(**limits({"name": "shop", "key": "address", "burst": 3},
+                             {"name": "who", "key": "principal", "burst": 2}),
+                    cors={"origins": [TILL]})
+    with Api(gateway, issuer.token()) as api:
+        assert statuses(api, 2) == [200, 200]
+        assert options(api, 1, **PREFLIGHT) == [204]
+        answer = api.get("/v1/me", headers={"origin": TILL})
+        assert assert_problem(answer, 429)["violated-policies"] == ["who"]
+        assert answer.headers["access-control-allow-origin"] == TILL
+        assert assert_problem(api.get("/v1/me"), 429)["violated-policies"] == ["shop"]
+        assert options(api, 2, **PREFLIGHT) == [204, 204]  # 3 in all
+
+
+def test_a_flood_of_preflights_is_limited_by_address(start, issuer):
+    gateway = start(**limits({"name": "shop", "key": "address", "burst": 3},
+                             {"name": "writes", "key": "address", "burst": 1, "methods": "writes"},
+                             {"name": "who", "key": "principal", "burst": 1}),
+                    cors={"origins": [TILL]})
+    with Api(gateway, issuer.token()) as api:
+        first = api.request("OPTIONS", "/v1/me", headers=PREFLIGHT)
+        assert parsed(first.headers["ratelimit"])["shop"]["r"] == 2
+        assert options(api, 1, "/v1/products", **PREFLIGHT) == options(api, 1, **PREFLIGHT) == [204]
+        answer = api.request("OPTIONS", "/v1/products", headers=PREFLIGHT)
+        assert assert_problem(answer, 429, "quota-exceeded")["violated-policies"] == ["shop"]
+        assert int(answer.headers["retry-after"]) > 0
+        assert answer.headers["access-control-allow-origin"] == TILL
+        assert statuses(api, 1) == [200]
+    text = "OPTIONS /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nOrigin: %s\r\n" \
+           "Access-Control-Request-Method: GET\r\n\r\n" % TILL
+    answer, = raw_http1(gateway.http, text.encode(), source="127.0.0.2")
+    assert answer.status_code == 204
+
+
+@pytest.mark.parametrize("path, headers", [
+    ("/v1/me", {}), ("/v1/me", {"origin": TILL}),
+    ("/v1/me", {**PREFLIGHT, "origin": "https://evil.example"}), ("/v1/nothing", {}),
+    ("/v1/nothing", PREFLIGHT), ("/v1//me", PREFLIGHT)])
+def test_other_options_count_as_reads(start, issuer, path, headers):
+    """What is no preflight that CORS answers; who looks for what is not there is a scanner."""
+    gateway = start(**limits({"key": "address", "burst": 2},
+                             {"name": "writes", "key": "address", "burst": 1, "methods": "writes"}),
+                    cors={"origins": [TILL]})
+    with Api(gateway, issuer.token()) as api:
+        first, second, third = options(api, 3, path, **headers)
+        assert first == second != 429 and third == 429
+        assert statuses(api, 1) == [429]
+
+
+def test_options_without_cors_are_limited(start):
+    gateway = start(**limits({"key": "address", "burst": 2}))
+    with Api(gateway) as api:
+        assert options(api, 3, **PREFLIGHT) == [204, 204, 429]
 
 
 # ---- exact, over all workers -----------------------------------------------------------------------

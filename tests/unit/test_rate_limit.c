@@ -14,6 +14,7 @@ static const struct tw_route rows[] = {
     {.method = TW_POST, .pattern = "/v1/things"},
 };
 static const struct tw_route_table routes = {rows, TW_STR(""), TW_COUNT(rows)};
+static const struct tw_rate_route anywhere = {0}; // for keys that do not depend on it
 static struct tw_limit_table *table;
 
 static int make_table(void **state)
@@ -91,9 +92,10 @@ static void test_what_no_route_answers(void **state)
     policies[1].methods = TW_LIMIT_WRITES;
     policies[2].routes = (struct tw_texts){only, 1};
     struct tw_rate_limits *limits = limits_of(policies, TW_COUNT(policies));
-    expect_line(tw_rate_limits_unmatched(limits, false), "\"a\";q=20;w=2");
-    expect_line(tw_rate_limits_unmatched(limits, true), "\"a\";q=20;w=2, \"b\";q=20;w=2");
-    assert_int_equal(tw_rate_limits_unmatched(limits, true)->n_peer, 2);
+    expect_line(tw_rate_limits_unmatched(limits, TW_RATE_READS), "\"a\";q=20;w=2");
+    expect_line(tw_rate_limits_unmatched(limits, TW_RATE_PREFLIGHTS), "\"a\";q=20;w=2");
+    expect_line(tw_rate_limits_unmatched(limits, TW_RATE_WRITES), "\"a\";q=20;w=2, \"b\";q=20;w=2");
+    assert_int_equal(tw_rate_limits_unmatched(limits, TW_RATE_WRITES)->n_peer, 2);
     tw_rate_limits_free(limits);
 }
 
@@ -102,7 +104,7 @@ static void test_no_policies(void **state)
     (void)state;
     struct tw_rate_limits *limits = limits_of(NULL, 0);
     assert_int_equal(limits->routes[0].n, 0);
-    assert_int_equal(tw_rate_limits_unmatched(limits, false)->n, 0);
+    assert_int_equal(tw_rate_limits_unmatched(limits, TW_RATE_READS)->n, 0);
     tw_rate_limits_free(limits);
     tw_rate_limits_free(NULL);
 }
@@ -129,7 +131,7 @@ static struct tw_limit_result take(const struct tw_rate_policy *policy, const ch
     struct tw_claims claims = {.sub = tw_str_of(who), .iss = TW_STR("https://issuer")};
     struct tw_principal *principal = tw_principal_new(&claims, 0);
     struct tw_address address = {.n = 4, .bytes = {127, 0, 0, 1}};
-    size_t n = tw_rate_key(policy, NULL, principal, &address, key);
+    size_t n = tw_rate_key(policy, &anywhere, principal, &address, key);
     tw_limit_take(table, policy->id, (struct tw_str){key, n}, &policy->rule, policy->is->cost,
                   now_us, &result);
     tw_principal_unref(principal);
@@ -256,8 +258,8 @@ static void test_texts_do_not_run_together(void **state)
     assert_false(same(TW_LIMIT_BY_CLAIM | TW_LIMIT_BY_CLIENT | TW_LIMIT_BY_ADDRESS, &a, &b));
     const struct who claim = {"i", "s", "x", "x", ADDRESS(1)};
     char x[TW_RATE_KEY_MAX_BYTES], y[TW_RATE_KEY_MAX_BYTES];
-    size_t n = key_of(TW_LIMIT_BY_CLIENT, &claim, NULL, x);
-    size_t m = key_of(TW_LIMIT_BY_CLAIM, &claim, NULL, y);
+    size_t n = key_of(TW_LIMIT_BY_CLIENT, &claim, &anywhere, x);
+    size_t m = key_of(TW_LIMIT_BY_CLAIM, &claim, &anywhere, y);
     assert_false(n == m && memcmp(x, y, n) == 0);
 }
 
@@ -270,6 +272,23 @@ static void test_the_longest_key(void **state)
     text[sizeof text - 1] = '\0';
     const struct who most = {text, text, text, text, {.n = 16}};
     assert_in_range(key_of(31, &most, &route, out), 2 * (sizeof text - 1), sizeof out);
+}
+
+// A preflight is counted apart from requests of the same address.
+static void test_preflights_have_keys_of_their_own(void **state)
+{
+    (void)state;
+    struct tw_limit_policy policy = policy_of("a", TW_LIMIT_BY_ADDRESS);
+    struct tw_rate_limits *limits = limits_of(&policy, 1);
+    const struct tw_address address = {.n = 4, .bytes = {127, 0, 0, 1}};
+    char keys[TW_RATE_UNMATCHED_KINDS][TW_RATE_KEY_MAX_BYTES];
+    size_t n = 0;
+    for (unsigned kind = 0; kind < TW_RATE_UNMATCHED_KINDS; kind++)
+        n = tw_rate_key(limits->policies, tw_rate_limits_unmatched(limits, kind), NULL, &address,
+                        keys[kind]);
+    assert_memory_equal(keys[TW_RATE_READS], keys[TW_RATE_WRITES], n);
+    assert_memory_not_equal(keys[TW_RATE_READS], keys[TW_RATE_PREFLIGHTS], n);
+    tw_rate_limits_free(limits);
 }
 
 static void test_ipv6_counts_by_its_64(void **state)
@@ -392,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_who_has_no_such_text),
         cmocka_unit_test(test_texts_do_not_run_together),
         cmocka_unit_test(test_the_longest_key),
+        cmocka_unit_test(test_preflights_have_keys_of_their_own),
         cmocka_unit_test(test_ipv6_counts_by_its_64),
         cmocka_unit_test_setup(test_windows, make_table),
         cmocka_unit_test(test_left),
