@@ -8,10 +8,14 @@
 #include "gateway/reply.h"
 #include "gateway/worker.h"
 
-// What a till's page may read beside the headers that Fetch always shows.
-static const char exposed_headers[] =
-    "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, "
-    "Idempotency-Replayed, WWW-Authenticate, Server-Timing";
+// What a till's page may read beside the headers that Fetch always shows. X-RateLimit-* are
+// sent by option.
+#define EXPOSED_HEADERS                                                              \
+    "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, " \
+    "Idempotency-Replayed, WWW-Authenticate, Server-Timing"
+static const char exposed_headers[] = EXPOSED_HEADERS;
+static const char exposed_with_legacy[] = EXPOSED_HEADERS
+    ", X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset";
 
 // What it may send. Authorization must be named: `*` would not include it.
 static const char allowed_headers[] =
@@ -76,7 +80,9 @@ void tw_cors_set_headers(struct tw_req *req)
                                          : h2o_strdup(pool, origin.p, origin.n);
     h2o_add_header(pool, &req->h2o->res.headers, H2O_TOKEN_ACCESS_CONTROL_ALLOW_ORIGIN, NULL,
                    to.base, to.len);
-    add(req, TW_STR("access-control-expose-headers"), TW_STR(exposed_headers));
+    add(req, TW_STR("access-control-expose-headers"),
+        req->config->rate_limits_legacy_headers ? TW_STR(exposed_with_legacy)
+                                                : TW_STR(exposed_headers));
     if (req->config->cors_credentials)
         add(req, TW_STR("access-control-allow-credentials"), TW_STR("true"));
 }

@@ -17,6 +17,13 @@ ORIGIN, SECOND, UNKNOWN = "https://till.example.com", "http://localhost:3000", "
 BODY_MAX = 4096
 EXPOSED = {"etag", "link", "location", "retry-after", "ratelimit", "ratelimit-policy", "x-request-id",
            "idempotency-replayed", "www-authenticate", "server-timing"}
+LEGACY = {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}
+# Fetch shows these without being told to; those are for browsers, caches and proxies.
+SAFELISTED = {"cache-control", "content-language", "content-length", "content-type", "expires", "last-modified",
+              "pragma"}
+NOT_FOR_PAGES = {"server", "date", "connection", "vary", "allow", "accept", "cache-status", "content-encoding",
+                 "x-content-type-options", "content-security-policy", "referrer-policy",
+                 "cross-origin-resource-policy", "strict-transport-security"}
 SENT = ["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id",
         "traceparent", "tracestate", "last-event-id", "prefer"]
 PREFLIGHT_VARY = {"origin", "access-control-request-method", "access-control-request-headers"}
@@ -64,11 +71,13 @@ def preflight(api, path, method="GET", origin=ORIGIN, headers=SENT, **more):
         "access-control-request-headers": ",".join(sorted(headers)), "sec-fetch-mode": "cors", **more})
 
 
-def assert_shared(answer, origin=ORIGIN):
+def assert_shared(answer, origin=ORIGIN, exposed=EXPOSED):
     """A page of the origin reads this answer and what it needs of its head; others do not."""
     assert may_read(answer, origin, credentials=True), answer.headers
     assert not may_read(answer, UNKNOWN)
-    assert words(answer, "access-control-expose-headers") == EXPOSED
+    assert words(answer, "access-control-expose-headers") == exposed
+    sent = {name.lower() for name in answer.headers if not name.startswith(":")}
+    assert sent - cors_headers(answer) - SAFELISTED - NOT_FOR_PAGES <= exposed
     assert "origin" in words(answer, "vary")
 
 
@@ -197,6 +206,19 @@ def test_429(start, certificate):
         answer = eventually(lambda: (a := api.get("/v1/me", headers={"origin": ORIGIN})).status_code == 429 and a)
     assert answer.headers["retry-after"]
     assert_shared(answer)
+
+
+def test_limits_and_times_by_option(start, shop):
+    """What options add to the head can be read, too."""
+    gateway = start(cors={"origins": [ORIGIN], "credentials": True}, http={"server_timing": True},
+                    limits=[{"name": "one", "key": "principal", "rate": "1/h", "burst": 2}],
+                    rate_limits={"legacy_headers": True})
+    with Api(gateway, shop.token()) as api:
+        answers = [api.get("/v1/me", headers={"origin": ORIGIN}) for _ in range(3)]
+    assert [a.status_code for a in answers] == [200, 200, 429]
+    for answer in answers:
+        assert LEGACY | {"ratelimit", "ratelimit-policy", "server-timing"} <= set(answer.headers)
+        assert_shared(answer, exposed=EXPOSED | LEGACY)
 
 
 # ---- origins ---------------------------------------------------------------------------------------
