@@ -156,7 +156,7 @@ static const char preamble[] =
     "## `listen`\n"
     "\n"
     "A list of at most 16 addresses; the default is `[{address: 0.0.0.0, port: 8080}]`.\n"
-    "Changing addresses or ports needs a restart.\n"
+    "A reload opens and closes what has changed (docs/operations.md).\n"
     "\n"
     "| key | meaning |\n"
     "|---|---|\n"

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import signal
 import stat
 import subprocess
@@ -446,3 +447,18 @@ def test_help():
     done = run([BINARY, "token", "--help"])
     assert done.returncode == 0 and done.stderr == "" and "--jwks" in done.stdout
     assert "tillway token" in run([BINARY, "help"]).stdout
+
+
+def test_the_recipe_of_the_document(start, tmp_path):
+    """docs/identity.md, "A token of your own", to the letter."""
+    with open(os.path.join(ROOT, "docs", "identity.md"), encoding="utf-8") as f:
+        recipe, = re.findall(r"```sh\n(.*?tillway token .*?)```", f.read(), re.S)
+    issuer = re.search(r"^# +auth\.issuers: - (.*)$", recipe, re.M).group(1)
+    os.symlink(BINARY, tmp_path / "tillway")
+    done = run(["bash", "-euc", recipe], cwd=tmp_path,
+               env={**clean_environment(), "PATH": "%s:%s" % (tmp_path, os.environ["PATH"])})
+    assert done.returncode == 0, done.stderr
+    known = issuer.replace("jwksFile: ", "jwksFile: %s/" % tmp_path)
+    gateway = start(env={"TILLWAY_AUTH_ISSUERS": "[%s]" % known})
+    with Api(gateway, done.stdout.rstrip("\n")) as api:
+        assert api.get("/v1/me").json()["roles"] == ["cashier"]

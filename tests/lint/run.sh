@@ -78,11 +78,25 @@ reference() {
     fi
 }
 
+# The table of the README has every route, in a row of the role that it asks for.
+endpoints() {
+    local method path role verdict=0
+    while read -r method path role; do
+        [ "$role" != any ] || role="any valid token"
+        if ! grep -F -- "$path\`" README.md | grep -F -- "\`$method" | grep -qF -- "| $role |"; then
+            echo "README.md has no row with $method $path for: $role"
+            verdict=1
+        fi
+    done < <(build/tillway routes)
+    return "$verdict"
+}
+
 documents() {
     local verdict=0
     reference options docs/configuration.md || verdict=1
     reference errors docs/errors.md || verdict=1
     reference metrics docs/metrics.md || verdict=1
+    endpoints || verdict=1
     return "$verdict"
 }
 
