@@ -110,7 +110,9 @@ static void on_request(struct evhttp_request *req, void *arg)
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
     const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
     const struct tw_admin_page *page = path ? tw_admin_page(path) : NULL;
-    if (!page) {
+    if (!tw_admin_host_is_ours(req)) {
+        tw_admin_send_problem(req, TW_MISDIRECTED, "ask by an address, or as localhost");
+    } else if (!page) {
         tw_admin_send_problem(req, TW_NOT_FOUND, NULL);
     } else if (is_allowed(page, evhttp_request_get_command(req))) {
         page->answer(req, arg);

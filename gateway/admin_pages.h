@@ -54,6 +54,11 @@ struct tw_json tw_admin_open_problem(enum tw_status status, const char *detail);
 void tw_admin_send_opened(struct evhttp_request *req, int code, const char *type,
                           struct tw_json *json);
 
+// ---- admin_host.c -------------------------------------------------------------------------------
+
+// False: a browser on this machine may have been led here by another site's name.
+bool tw_admin_host_is_ours(struct evhttp_request *req);
+
 // ---- admin_reload.c -----------------------------------------------------------------------------
 
 void tw_admin_post_reload(struct evhttp_request *req, struct tw_admin *admin);

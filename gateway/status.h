@@ -45,6 +45,7 @@
     XX(URI_TOO_LONG, "uri-too-long", 414, "Request target is too long", INFO)                     \
     XX(UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", 415, "Unsupported media type", INFO)     \
     XX(EXPECTATION_FAILED, "expectation-failed", 417, "Expectation failed", INFO)                 \
+    XX(MISDIRECTED, "misdirected", 421, "Not a name of this server", INFO)                        \
     XX(VALIDATION_FAILED, "validation-failed", 422, "Validation failed", INFO)                    \
     XX(CONFIG_INVALID, "config-invalid", 422, "Configuration is not valid", INFO)                 \
     XX(UNKNOWN_PRODUCT, "unknown-product", 422, "Unknown product", INFO)                          \
