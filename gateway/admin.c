@@ -110,6 +110,7 @@ static void on_request(struct evhttp_request *req, void *arg)
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
     const char *path = uri ? evhttp_uri_get_path(uri) : NULL;
     const struct tw_admin_page *page = path ? tw_admin_page(path) : NULL;
+    tw_admin_connection_asks(arg, req);
     if (!tw_admin_host_is_ours(req)) {
         tw_admin_send_problem(req, TW_MISDIRECTED, "ask by an address, or as localhost");
     } else if (!page) {
@@ -167,6 +168,8 @@ static bool serve(struct tw_admin *admin, struct event_base *base, int fd)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     set_limits(admin->http);
     evhttp_set_gencb(admin->http, on_request, admin);
+    if (!tw_admin_connections_start(admin, base))
+        return false;
     struct evhttp_bound_socket *bound = evhttp_accept_socket_with_handle(admin->http, fd);
     if (!bound)
         return false;
@@ -219,6 +222,7 @@ void tw_admin_free(struct tw_admin *admin)
         return;
     if (admin->rest)
         event_free(admin->rest);
+    tw_admin_connections_end(admin);
     if (admin->http)
         evhttp_free(admin->http);
     tw_lines_free(admin->lines);

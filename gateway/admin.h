@@ -2,12 +2,13 @@
 // admin: the port for those who operate: health, metrics, configuration, workers, the status page,
 // and reload.
 //
-// admin.c is the port (evhttp, bounds, the table's search), admin_host.c who may be asked for,
-// admin_pages.c the table and its pages, admin_reload.c the one request that changes something.
-// Paths, shapes and status codes are in docs/operations.md. Everything else is 404 or 405 as
-// problem+json. No answer may be cached, none may be framed or read by another site's page. Not for
-// the public: it binds admin.address, which is loopback by default. Bounded: 8 KiB of headers, 1
-// KiB of body, 5 s of silence. Runs in: master, on evhttp.
+// admin.c is the port (evhttp, bounds, the table's search), admin_connections.c who is connected,
+// admin_host.c by which names, admin_pages.c the table and its pages, admin_reload.c the one
+// request that changes something. Paths, shapes and status codes are in docs/operations.md.
+// Everything else is 404 or 405 as problem+json. No answer may be cached, none may be framed or
+// read by another site's page. Not for the public: it binds admin.address, which is loopback by
+// default. Bounded: 8 KiB of headers, 1 KiB of body, 128 connections, 5 s of silence, 10 s for a
+// request to arrive. Runs in: master, on evhttp.
 
 #ifndef TW_ADMIN_H
 #define TW_ADMIN_H

@@ -8,7 +8,8 @@
 
 #include "gateway/admin.h"
 
-#define TW_ADMIN_WAITERS_MAX 8
+#define TW_ADMIN_WAITERS_MAX     8
+#define TW_ADMIN_CONNECTIONS_MAX 128
 
 // A POST /reload whose answer is still to come.
 struct tw_admin_waiter {
@@ -16,9 +17,19 @@ struct tw_admin_waiter {
     bool begun; // the reload that it waits for has
 };
 
+struct tw_admin_connection {
+    struct evhttp_connection *evcon;
+    uint64_t since_us; // it was accepted, asked, or got its answer
+    bool has_asked;    // and its answer is not out yet
+};
+
 struct tw_admin {
     struct evhttp *http;
     struct event *rest; // pending: the port accepts nothing until then
+    struct tw_admin_connection connections[TW_ADMIN_CONNECTIONS_MAX];
+    size_t n_connections;
+    struct bufferevent *newest; // of a connection that is not on the list yet; a reference
+    struct event *greet, *look; // puts it there; ends those whose request does not come
     int fd;
     bool is_bound; // evhttp closes fd
     uint16_t port;
@@ -59,8 +70,25 @@ void tw_admin_send_opened(struct evhttp_request *req, int code, const char *type
 // False: a browser on this machine may have been led here by another site's name.
 bool tw_admin_host_is_ours(struct evhttp_request *req);
 
+// ---- admin_connections.c ------------------------------------------------------------------------
+
+// Before the first connection. False: out of memory.
+TW_MUST_USE bool tw_admin_connections_start(struct tw_admin *admin, struct event_base *base);
+
+// A whole request has come.
+void tw_admin_connection_asks(struct tw_admin *admin, struct evhttp_request *req);
+
+// Before evhttp is freed.
+void tw_admin_connections_end(struct tw_admin *admin);
+
 // ---- admin_reload.c -----------------------------------------------------------------------------
 
 void tw_admin_post_reload(struct evhttp_request *req, struct tw_admin *admin);
+
+// Whether a reload is waited for on this connection.
+bool tw_admin_reload_awaited(const struct tw_admin *admin, const struct evhttp_connection *evcon);
+
+// This connection ends.
+void tw_admin_reload_forget(struct tw_admin *admin, const struct evhttp_connection *evcon);
 
 #endif

@@ -27,12 +27,18 @@ static void forget(struct tw_admin *admin, size_t i)
     admin->waiters[i] = admin->waiters[--admin->n_waiters];
 }
 
-// Whoever waited on this connection has gone.
-static void on_closed(struct evhttp_connection *connection, void *arg)
+bool tw_admin_reload_awaited(const struct tw_admin *admin, const struct evhttp_connection *evcon)
 {
-    struct tw_admin *admin = arg;
+    for (size_t i = 0; i < admin->n_waiters; i++)
+        if (evhttp_request_get_connection(admin->waiters[i].req) == evcon)
+            return true;
+    return false;
+}
+
+void tw_admin_reload_forget(struct tw_admin *admin, const struct evhttp_connection *evcon)
+{
     for (size_t i = admin->n_waiters; i-- > 0;)
-        if (evhttp_request_get_connection(admin->waiters[i].req) == connection)
+        if (evhttp_request_get_connection(admin->waiters[i].req) == evcon)
             forget(admin, i);
 }
 
@@ -52,7 +58,6 @@ void tw_admin_post_reload(struct evhttp_request *req, struct tw_admin *admin)
         return;
     }
     admin->waiters[admin->n_waiters++] = (struct tw_admin_waiter){.req = req};
-    evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_closed, admin);
 }
 
 // ---- answers ------------------------------------------------------------------------------------

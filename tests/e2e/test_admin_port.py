@@ -2,9 +2,11 @@
 """Who may reach the admin port, by which name, and how much of it he can take."""
 
 import socket
+import threading
 
 import pytest
 
+from kit.processes import eventually
 from kit.rawhttp import split
 
 PAGES = ("GET /config", "GET /status.json", "GET /", "GET /metrics", "POST /reload", "GET /nothing")
@@ -77,3 +79,70 @@ def test_who_comes_by_another_address_says_what_he_likes(start, other_address):
     gateway = start(until="live", admin={"address": "0.0.0.0"})
     assert ask(gateway, "tillway.shop.svc:9464", "GET /metrics", address=other_address).status_code == 200
     assert ask(gateway, "tillway.shop.svc:9464", "GET /metrics").status_code == 421
+
+
+# ---- how much of it one may take --------------------------------------------------------------------
+
+
+class Trickle:
+    """Clients that send a byte of their request now and then, for as long as they may."""
+
+    def __init__(self, gateway, n):
+        self._stop = threading.Event()
+        self.open = set()
+        for _ in range(n):
+            sock = socket.create_connection(("127.0.0.1", gateway.admin), 20)
+            sock.setblocking(False)
+            self.open.add(sock)
+            self._send(sock, b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+        self._thread = threading.Thread(target=self._run)
+
+    def _send(self, sock, data):
+        try:
+            sock.send(data)
+            if sock.recv(4096) == b"":
+                self._end(sock)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._end(sock)
+
+    def _end(self, sock):
+        self.open.discard(sock)
+        sock.close()
+
+    def _run(self):
+        while not self._stop.wait(0.5):
+            for sock in list(self.open):
+                self._send(sock, b"x")
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+        for sock in list(self.open):
+            self._end(sock)
+
+
+@pytest.fixture
+def scarce(start):
+    """A gateway with fewer descriptors than there will be clients."""
+    return start(prefix=["prlimit", "--nofile=256:256"])
+
+
+def test_many_slow_clients_lock_nobody_out(scarce):
+    with Trickle(scarce, 300):
+        assert ask(scarce, "localhost", "GET /livez").status_code == 200
+        assert "tillway_workers 2" in ask(scarce, "localhost", "GET /metrics").text
+        answer = ask(scarce, "localhost", "POST /reload")
+        assert answer.status_code == 200, answer.text
+    assert not scarce.events("admin_accept_failed")
+
+
+def test_a_request_that_does_not_arrive_is_not_waited_for(gateway):
+    """However busy it is: silence is not what ends it."""
+    with Trickle(gateway, 3) as slow:
+        eventually(lambda: not slow.open, 120, what="they were all sent away")

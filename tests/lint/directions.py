@@ -17,6 +17,7 @@ LINES_MAX = 700
 # The master's side: nobody else may see libevent.
 LIBEVENT_FILES = {
     "gateway/admin.c",
+    "gateway/admin_connections.c",
     "gateway/admin_host.c",
     "gateway/admin_pages.c",
     "gateway/admin_pages.h",

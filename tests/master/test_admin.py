@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import threading
 
 import pytest
@@ -164,6 +165,26 @@ def test_a_client_that_does_not_wait_harms_nothing(start, mode):  # noqa: F811
     assert eventually(lambda: len(g.events("reload_failed")) >= 1)
     mode.write_text("")
     assert eventually(lambda: post_reload(g)[0] == 200)
+
+
+def test_who_waits_for_a_reload_makes_no_room_for_others(start, mode):  # noqa: F811
+    """At the cap of connections those that do nothing go; he does nothing too, but was asked to wait."""
+    g = start(workers=1, env={"TILLWAY_HARNESS_MODE": str(mode)}, extra="reload: {timeout: 60s}")
+    old = workers_of(g)
+    mode.write_text("unready")
+    first = socket.create_connection(("127.0.0.1", int(g.admin.rpartition(":")[2])), 20)
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(post_reload(g)))
+    waiting.start()
+    assert eventually(lambda: len(workers_of(g)) == 2)
+    idle = [socket.create_connection(first.getpeername(), 20) for _ in range(150)]
+    assert first.recv(1) == b"", "the one that had been there for longest"
+    new, = workers_of(g) - old
+    os.kill(new, signal.SIGKILL)  # and the reload fails
+    waiting.join(30)
+    assert answers[0][0] == 409 and answers[0][2]["code"] == "reload-failed"
+    for connection in [first, *idle]:
+        connection.close()
 
 
 def test_a_stop_answers_those_who_wait(start, mode):  # noqa: F811
