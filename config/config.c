@@ -107,3 +107,11 @@ bool tw_config_keep_restart_values(struct tw_config *after, const struct tw_conf
     }
     return true;
 }
+
+const char *tw_config_origin(const struct tw_config *config, const char *key)
+{
+    for (size_t i = 0; i < TW_OPTION_COUNT; i++)
+        if (strcmp(tw_options[i].key, key) == 0)
+            return config->origins[i];
+    return "";
+}

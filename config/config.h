@@ -184,6 +184,10 @@ void tw_config_free(struct tw_config *config);
 // are shown as "***". For -t and the admin port.
 void tw_config_print(const struct tw_config *config, FILE *out);
 
+// Where an option's value comes from: "prod.yaml:12", "TILLWAY_X" or "default". `key` is one of
+// options.def.
+const char *tw_config_origin(const struct tw_config *config, const char *key);
+
 // Writes into `out` the keys that differ between two snapshots but need a restart, separated by
 // ", " ("" when there are none; cut at `size`). Returns how many there are.
 size_t tw_config_restart_keys(const struct tw_config *before, const struct tw_config *after,

@@ -9,6 +9,45 @@
 
 #define TIMEOUT_S "2"
 
+// libpq's own message may quote what it does not understand, and that may be the password.
+static bool is_url(const struct tw_config *config, const char *key, const char *url, char *err,
+                   size_t err_size)
+{
+    if (url[0] == '\0')
+        return true;
+    PQconninfoOption *options = PQconninfoParse(url, NULL);
+    PQconninfoFree(options);
+    if (!options)
+        (void)snprintf(err, err_size,
+                       "%s: %s: the value (hidden) cannot be understood: write "
+                       "postgresql://user@host:port/database or key=value pairs",
+                       tw_config_origin(config, key), key);
+    return options != NULL;
+}
+
+// As somebody else (`user`) workers may read what the master may not: tw_account_check() sees to
+// it.
+static bool has_password(const struct tw_config *config, char *err, size_t err_size)
+{
+    const char *path = config->db_password_file;
+    const char *fault = path[0] && !config->user[0] ? tw_db_password_fault(path) : NULL;
+    if (fault)
+        (void)snprintf(err, err_size,
+                       "%s: db.password_file: \"%s\" %s; write the password there, or name no file",
+                       tw_config_origin(config, "db.password_file"), path, fault);
+    return fault == NULL;
+}
+
+bool tw_db_check_config(const struct tw_config *config, char *err, size_t err_size)
+{
+    return is_url(config, "db.url", config->db_url, err, err_size) &&
+           is_url(config, "db.replica", config->db_replica, err, err_size) &&
+           is_url(config, "cache.listen_url", config->cache_listen_url, err, err_size) &&
+           has_password(config, err, err_size);
+}
+
+// ---- asking the server --------------------------------------------------------------------------
+
 // How many connections the server has for us; 0 when it cannot be asked. `fault` is what is wrong
 // on our side.
 static unsigned connections_of(const struct tw_config *config, char *fault, size_t fault_size)
@@ -20,13 +59,9 @@ static unsigned connections_of(const struct tw_config *config, char *fault, size
         .application = "tillway -t",
         .timeout_s = TIMEOUT_S,
     };
-    PQconninfoOption *options = PQconninfoParse(config->db_url, NULL);
-    PQconninfoFree(options);
-    PGconn *pg = options ? tw_db_connect_wait(&login, &why) : NULL;
+    PGconn *pg = tw_db_connect_wait(&login, &why);
     unsigned n = 0;
-    if (!options) { // libpq's own message may quote the password
-        (void)snprintf(fault, fault_size, "db.url (hidden) cannot be understood");
-    } else if (!pg) {
+    if (!pg) {
         (void)snprintf(fault, fault_size, "%s", why);
     } else if (PQstatus(pg) == CONNECTION_OK) {
         PGresult *result = PQexec(pg, tw_statements[TW_STMT_SERVER_LIMITS].sql);

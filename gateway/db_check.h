@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// db_check: `tillway -t` asks the database whether it has as many connections as are configured.
-// Runs in: command line. It waits for the server, about two seconds at most.
+// db_check: whether what the configuration says of the database can be used; and for `tillway -t`
+// whether the server has as many connections as are configured, for which it waits about two
+// seconds at most. Runs in: master (only tw_db_check_config), command line.
 
 #ifndef TW_DB_CHECK_H
 #define TW_DB_CHECK_H
 
 #include "config/config.h"
+
+// False when the URLs or the password's file cannot be used: `err` is one line with place, key and
+// remedy. Asks nobody.
+TW_MUST_USE bool tw_db_check_config(const struct tw_config *config, char *err, size_t err_size);
 
 // False when db.max_connections is more than the server has: `err` is one line that says what to
 // do. A server that cannot be reached is no fault. When there is something to say that does not

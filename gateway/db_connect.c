@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PASSWORD_MAX 1024
+#define PASSWORD_MAX  1024
+#define PASSWORD_FILE "db.password_file "
 
 // Without its final line break. A local file: reading it does not keep the loop waiting.
 static const char *read_password(const char *path, char out[PASSWORD_MAX])
@@ -18,14 +19,21 @@ static const char *read_password(const char *path, char out[PASSWORD_MAX])
     if (fd >= 0)
         close(fd);
     if (n < 0)
-        return error == ENOENT ? "db.password_file does not exist"
-                               : "db.password_file cannot be read";
+        return error == ENOENT ? PASSWORD_FILE "does not exist" : PASSWORD_FILE "cannot be read";
     if (n == PASSWORD_MAX)
-        return "db.password_file is too long for a password";
+        return PASSWORD_FILE "is too long for a password";
     while (n > 0 && (out[n - 1] == '\n' || out[n - 1] == '\r'))
         n--;
     out[n] = '\0';
-    return n > 0 ? NULL : "db.password_file is empty";
+    return n > 0 ? NULL : PASSWORD_FILE "is empty";
+}
+
+const char *tw_db_password_fault(const char *path)
+{
+    char password[PASSWORD_MAX];
+    const char *why = read_password(path, password);
+    OPENSSL_cleanse(password, sizeof(password));
+    return why ? why + sizeof(PASSWORD_FILE) - 1 : NULL;
 }
 
 static PGconn *begin(const struct tw_db_login *login, const char **why,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // db_connect: what a connection tells libpq: whose address, which kind of server, who we are, the
-// password of the moment. Private to db*.c. Runs in: worker, command line.
+// password of the moment. Private to db*.c. Runs in: worker, command line;
+// tw_db_password_fault() also in the master.
 
 #ifndef TW_DB_CONNECT_H
 #define TW_DB_CONNECT_H
@@ -23,6 +24,9 @@ PGconn *tw_db_connect_start(const struct tw_db_login *login, const char **why);
 
 // Connects and waits. As above; the caller looks at PQstatus.
 PGconn *tw_db_connect_wait(const struct tw_db_login *login, const char **why);
+
+// What is wrong with a password file ("does not exist"), or NULL.
+const char *tw_db_password_fault(const char *path);
 
 // Which socket libpq uses now, for comparing; 0: none. Its number is not enough: that of a socket
 // which refused is free again when the one for the next address is made.

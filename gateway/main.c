@@ -102,7 +102,8 @@ static bool is_usable(const struct tw_config *config, char *err, size_t err_size
            tw_trace_export_check(config, err, err_size) &&
            tw_tls_files_check(config, err, err_size) &&
            tw_auth_files_check(config, err, err_size) && tw_fleet_check(config, err, err_size) &&
-           routes_exist(config, err, err_size) && tw_account_check(config, err, err_size);
+           tw_db_check_config(config, err, err_size) && routes_exist(config, err, err_size) &&
+           tw_account_check(config, err, err_size);
 }
 
 static struct tw_config *load_file(const struct arguments *arguments, char *err, size_t err_size)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 
+import httpx
 import pytest
 
 from kit.clients import Api
@@ -80,6 +81,48 @@ def test_a_missing_file(tmp_path):
 def test_bad_arguments_show_the_usage():
     done = run([BINARY, "--frobnicate"])
     assert done.returncode == 2 and done.stderr.startswith("usage: tillway")
+
+
+UNDERSTOOD = "the value (hidden) cannot be understood: write postgresql://"
+UNUSABLE = [("db", "url", "postgresql//till:hidden-word@db", UNDERSTOOD),
+            ("db", "replica", "host=db pasword=hidden-word", UNDERSTOOD),
+            ("cache", "listen_url", "hidden-word", UNDERSTOOD),
+            ("db", "password_file", "/nowhere/password", '"/nowhere/password" does not exist; write the password'),
+            ("db", "password_file", "/", '"/" cannot be read'),
+            ("db", "password_file", "/dev/null", '"/dev/null" is empty')]
+
+
+@pytest.mark.parametrize("section, key, value, wanted", UNUSABLE)
+def test_what_is_said_of_the_database_must_be_usable(written, section, key, value, wanted):
+    """Workers would only say so in the log, each time they try."""
+    more = written(json.dumps({section: {key: value}}), "more.yaml")
+    for words in (["-t"], []):
+        done = run([BINARY, *words, "-c", written(GOOD), "-c", more], env=clean_environment())
+        assert done.returncode == 1 and "more.yaml:1: %s.%s: %s" % (section, key, wanted) in done.stderr
+        assert done.stderr.count("\n") == 1 and "hidden-word" not in done.stdout + done.stderr
+
+
+def test_a_variable_that_cannot_be_understood_is_named(written):
+    done = check(written(GOOD), TILLWAY_DB_REPLICA="hidden-word")
+    assert done.returncode == 1 and "TILLWAY_DB_REPLICA: db.replica: the value" in done.stderr
+
+
+def test_a_reload_with_such_a_file_changes_nothing(start, config):
+    def reload():
+        return httpx.post("http://127.0.0.1:%d/reload" % gateway.admin, timeout=60, trust_env=False)
+
+    gateway = start(workers=1)
+    workers = gateway.workers()
+    for section, key, value, wanted in UNUSABLE:
+        before = config.get(section, {}).get(key)
+        gateway.configure(**{section: {key: value}})
+        answer = reload()
+        error, = answer.json()["errors"]
+        assert answer.status_code == 422 and error["key"] == "%s.%s" % (section, key), answer.text
+        assert error["file"] == gateway.config_path and error["line"] > 1 and wanted in error["reason"]
+        gateway.configure(**{section: {key: before}})
+    assert gateway.workers() == workers and "hidden-word" not in gateway.log_text()
+    assert reload().status_code == 200, "and the good one is taken again"
 
 
 def test_a_running_start_refuses_the_same(written):

@@ -316,6 +316,3 @@ def test_the_check_asks_how_many_connections_there_are(config, postgres, tmp_pat
     assert (done.returncode, done.stderr) == (0, "")
     done = check(8, workers=3)
     assert done.returncode == 1 and "t.yaml" in done.stderr and "9 at least" in done.stderr
-    done = check(8, "postgresql//hidden-word")
-    assert done.returncode == 0 and "cannot be understood" in done.stderr
-    assert "hidden-word" not in done.stderr
