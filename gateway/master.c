@@ -369,7 +369,7 @@ static bool run(struct tw_master *master)
             return fail(master, "the event loop has failed");
         tw_change_step(master);
         if (master->stage >= TW_STAGE_DRAINING && tw_master_alive(master) == 0)
-            master->done = tw_trace_export_finish(master->current->traces);
+            master->done = !master->leaving && tw_trace_export_finish(master->current->traces);
     }
     if (master->error[0] != '\0' && master->stage == TW_STAGE_RUNNING)
         return false;

@@ -233,9 +233,10 @@ static void look_at_settling(struct tw_master *master)
 
 static void look_at_leaving(struct tw_master *master)
 {
-    if (tw_supervise_alive(master->leaving->supervisor) == 0)
+    bool has_left = tw_supervise_alive(master->leaving->supervisor) == 0;
+    if (has_left && tw_trace_export_finish(master->leaving->traces))
         bury(master, &master->leaving);
-    else if (tw_now_us() >= master->leaving_until_us)
+    else if (!has_left && tw_now_us() >= master->leaving_until_us)
         (void)tw_supervise_kill(master->leaving->supervisor);
 }
 

@@ -261,13 +261,13 @@ void tw_trace_export_adopt(struct tw_trace_export *export, struct tw_trace_expor
     if (!export || !from)
         return;
     empty_rings(from);
-    for (size_t i = 0; !from->post && i < from->batch_n; i++)
+    tw_http_get_cancel(from->post); // whether it has come is not known: better twice than never
+    from->post = NULL;
+    for (size_t i = 0; i < from->batch_n; i++)
         take_over(export, &from->batch[i]);
     for (size_t i = 0; i < from->n; i++)
         take_over(export, &from->queue[(from->first + i) % QUEUE_MAX]);
-    from->n = 0;
-    if (!from->post)
-        from->batch_n = 0;
+    from->n = from->batch_n = 0;
 }
 
 bool tw_trace_export_finish(struct tw_trace_export *export)

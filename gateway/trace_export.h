@@ -28,7 +28,8 @@ tw_trace_export_start(struct event_base *base, const struct tw_config *config,
 // The ring of a worker; NULL is fine, and has none.
 struct tw_trace_ring *tw_trace_export_ring(struct tw_trace_export *export, unsigned worker);
 
-// Takes over what `from`, whose workers have gone, has not sent. Both may be NULL.
+// Takes over what `from`, whose workers have gone, has not sent, or does not know to be taken. Both
+// may be NULL.
 void tw_trace_export_adopt(struct tw_trace_export *export, struct tw_trace_export *from);
 
 // The workers have gone: sends what is left at once. True when nothing is left, or it is not worth

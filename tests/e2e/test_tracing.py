@@ -261,6 +261,23 @@ def test_upgrades_and_reloads_lose_no_trace(start, shop, collector, tracing):
     assert {s["traceId"] for s in collector.servers()} >= {trace for _, trace, _ in traces}
 
 
+def test_a_reload_keeps_the_batch_that_is_on_its_way(start, shop, collector, tracing):
+    """The collector has it and says nothing: 503 for all we know, so it must come again."""
+    gateway = start(workers=1, tracing={**tracing, "timeout": "60s"})
+    header, trace, _ = context()
+    collector.status = 503
+    collector.answers.clear()
+    with Api(gateway, shop.token()) as api:
+        api.get("/v1/me", headers={"traceparent": header})
+    eventually(lambda: collector.spans(status=503, traceId=trace), what="it is on its way")
+    collector.status = 200
+    gateway.reload()
+    one_server(collector, trace)
+    collector.answers.set()
+    eventually(lambda: gateway.metrics()['tillway_traces_total{result="sent"}'] == 1)
+    assert gateway.metrics()['tillway_traces_total{result="dropped"}'] == 0
+
+
 # ---- Server-Timing ---------------------------------------------------------------------------------
 
 

@@ -8,12 +8,14 @@ import threading
 
 
 class Collector:
-    """with Collector() as c: c.url, c.spans(), c.posts; c.status is what it answers."""
+    """with Collector() as c: c.url, c.spans(), c.posts; c.status is what it answers, once c.answers is set."""
 
     def __init__(self, certificate=None):
         """certificate: (certificate, key) files, for https."""
         collector = self
         self.posts, self.status, self._lock = [], 200, threading.Lock()
+        self.answers = threading.Event()
+        self.answers.set()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
@@ -21,6 +23,7 @@ class Collector:
                 with collector._lock:
                     status = collector.status
                     collector.posts.append((self.path, dict(self.headers), json.loads(body), status))
+                collector.answers.wait()
                 self.send_response(status)  # as the post says, whatever the test has set meanwhile
                 self.send_header("content-type", "application/json")
                 self.end_headers()
@@ -44,6 +47,7 @@ class Collector:
         return self
 
     def __exit__(self, *_):
+        self.answers.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
