@@ -46,6 +46,22 @@ bool tw_db_check_config(const struct tw_config *config, char *err, size_t err_si
            has_password(config, err, err_size);
 }
 
+bool tw_db_check_workers(const struct tw_config *config, unsigned n_workers, char *warning,
+                         size_t warning_size)
+{
+    // One for each lane, and one that listens for the cache.
+    unsigned each = TW_LANE_COUNT + (config->cache_size_bytes > 0);
+    unsigned least = n_workers * each;
+    if (config->workers != 0 || config->db_max_connections >= least)
+        return true;
+    (void)snprintf(
+        warning, warning_size,
+        "db.max_connections is %u, but %u workers open %u at the least: raise it, or set "
+        "`workers`",
+        config->db_max_connections, n_workers, least);
+    return false;
+}
+
 // ---- asking the server --------------------------------------------------------------------------
 
 // How many connections the server has for us; 0 when it cannot be asked. `fault` is what is wrong

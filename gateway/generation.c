@@ -8,7 +8,7 @@
 
 #include "gateway/auth_files.h"
 #include "gateway/cpus.h"
-#include "gateway/db_statement.h"
+#include "gateway/db_check.h"
 #include "gateway/jwks_fetch.h"
 #include "gateway/log_file.h"
 #include "gateway/supervise.h"
@@ -138,18 +138,11 @@ bool tw_generation_reopen_log(struct tw_generation *generation)
     return true;
 }
 
-// Each worker has a connection for each lane, and one that listens for the cache. Where the file
-// says how many workers there are, it was checked.
 static void say_connections(const struct tw_generation *generation)
 {
-    const struct tw_config *config = generation->config;
-    unsigned each = TW_LANE_COUNT + (config->cache_size_bytes > 0);
-    unsigned least = generation->n_workers * each;
-    if (config->workers == 0 && config->db_max_connections < least)
-        tw_log(TW_LEVEL_WARN, "db_connections_exceed",
-               "db.max_connections is %u, but %u workers open %u at the least: raise it, or set "
-               "`workers`",
-               config->db_max_connections, generation->n_workers, least);
+    char warning[256];
+    if (!tw_db_check_workers(generation->config, generation->n_workers, warning, sizeof(warning)))
+        tw_log(TW_LEVEL_WARN, "db_connections_exceed", "%s", warning);
 }
 
 static bool make(struct tw_generation *generation, const struct tw_household *household,

@@ -10,6 +10,7 @@
 #include "gateway/access.h"
 #include "gateway/account.h"
 #include "gateway/auth_files.h"
+#include "gateway/cpus.h"
 #include "gateway/db_check.h"
 #include "gateway/db_migrate.h"
 #include "gateway/fleet.h"
@@ -89,6 +90,8 @@ static bool routes_exist(const struct tw_config *config, char *err, size_t err_s
 static bool database_has_room(const struct tw_config *config)
 {
     char err[1024], warning[1024];
+    if (!tw_db_check_workers(config, tw_cpus_available(), warning, sizeof(warning)))
+        (void)fprintf(stderr, "tillway: warning: %s\n", warning);
     bool ok = tw_db_check(config, err, sizeof(err), warning, sizeof(warning));
     if (!ok || warning[0])
         (void)fprintf(stderr, "tillway: %s%s\n", ok ? "warning: " : "", ok ? warning : err);

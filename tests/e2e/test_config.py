@@ -4,6 +4,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 
 import httpx
@@ -43,7 +44,7 @@ def check(*paths, **env):
 
 def test_a_good_file(written):
     """-t prints what is in force, without the secret, and exits 0."""
-    done = check(written(GOOD))
+    done = check(written(GOOD), TILLWAY_WORKERS="1")  # of as many as CPUs it may warn
     assert done.returncode == 0 and done.stderr == ""
     assert "max_connections: 16 # default" in done.stdout
     assert "hidden-word" not in done.stdout
@@ -123,6 +124,16 @@ def test_a_reload_with_such_a_file_changes_nothing(start, config):
         gateway.configure(**{section: {key: before}})
     assert gateway.workers() == workers and "hidden-word" not in gateway.log_text()
     assert reload().status_code == 200, "and the good one is taken again"
+
+
+def test_connections_of_as_many_workers_as_there_are_cpus(written):
+    """The same line as at a start (db_connections_exceed)."""
+    few = written(json.dumps({"db": {"max_connections": 2}}), "few.yaml")
+    done = check(written(GOOD), few)
+    assert done.returncode == 0 and done.stderr.count("\n") == 1, done.stderr
+    assert re.fullmatch(r"tillway: warning: db.max_connections is 2, but \d+ workers open \d+ at the least: "
+                        r"raise it, or set `workers`\n", done.stderr), done.stderr
+    assert check(written(GOOD), few, TILLWAY_DB_MAX_CONNECTIONS="4096").stderr == ""
 
 
 def test_a_running_start_refuses_the_same(written):
