@@ -6,6 +6,7 @@
 // Runs in: master and command line.
 
 #include "config/internal.h"
+#include "config/network.h"
 #include "config/redis_uri.h"
 
 #include <errno.h>
@@ -149,7 +150,9 @@ static void check_tracing(struct tw_config_load *load)
 
 static bool same_socket(const struct tw_listen *a, const struct tw_listen *b)
 {
-    return a->port != 0 && a->port == b->port && strcmp(a->address, b->address) == 0;
+    struct tw_address at, bt;
+    return a->port != 0 && a->port == b->port && tw_address_parse(tw_str_of(a->address), &at) &&
+           tw_address_parse(tw_str_of(b->address), &bt) && tw_address_overlaps(&at, &bt);
 }
 
 static void check_certificates(struct tw_config_load *load, size_t i)
@@ -182,8 +185,9 @@ static void check_listens(struct tw_config_load *load)
                            "proxyProtocol needs http.trusted_proxies: whose word is to be taken");
         for (size_t j = 0; j < i; j++)
             if (same_socket(listen, &config->listens[j]))
-                tw_config_fail(load, load->listen_places[i], key,
-                               "the same address and port as listen[%zu]; remove one", j);
+                tw_config_fail(
+                    load, load->listen_places[i], key,
+                    "the same port as listen[%zu], on the same address or on all; remove one", j);
     }
 }
 

@@ -80,3 +80,10 @@ struct tw_str tw_address_key(const struct tw_address *address)
 {
     return (struct tw_str){(const char *)address->bytes, address->n == 16 ? 8u : address->n};
 }
+
+bool tw_address_overlaps(const struct tw_address *a, const struct tw_address *b)
+{
+    static const unsigned char all[16];
+    return a->n == b->n && (memcmp(a->bytes, b->bytes, a->n) == 0 ||
+                            memcmp(a->bytes, all, a->n) == 0 || memcmp(b->bytes, all, b->n) == 0);
+}

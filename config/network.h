@@ -31,6 +31,10 @@ TW_MUST_USE bool tw_network_parse(struct tw_str text, struct tw_network *out);
 
 TW_MUST_USE bool tw_network_has(const struct tw_network *network, const struct tw_address *address);
 
+// Whether a port on one address takes it on the other, too: they are the same, or one of them is
+// all addresses of the other's family (0.0.0.0, ::).
+TW_MUST_USE bool tw_address_overlaps(const struct tw_address *a, const struct tw_address *b);
+
 // As RFC 5952 writes it; the text is terminated. `out` has room for 46 bytes.
 #define TW_ADDRESS_TEXT_MAX 46
 struct tw_str tw_address_format(const struct tw_address *address, char out[TW_ADDRESS_TEXT_MAX]);

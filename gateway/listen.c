@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "config/network.h"
+
 #define BACKLOG 4096 // the kernel clips it to net.core.somaxconn
 
 struct place {
@@ -179,6 +181,34 @@ static size_t find_held(const struct tw_sockets *held, const struct tw_listen *l
     return SIZE_MAX;
 }
 
+static bool shares_port(const struct tw_socket_name *name, const struct tw_listen *listener)
+{
+    struct tw_address ours, wanted;
+    return name->port != 0 && name->port == listener->port &&
+           tw_address_parse(tw_str_of(name->address), &ours) &&
+           tw_address_parse(tw_str_of(listener->address), &wanted) &&
+           tw_address_overlaps(&ours, &wanted);
+}
+
+// A port of ours cannot move from an address to all of them, or back: new sockets would get what is
+// meant for the old ones before it is known whether the change holds. False with one line in `err`.
+static bool may_open(const struct tw_sockets *held, const struct tw_listen *listener, size_t column,
+                     char *err, size_t err_size)
+{
+    char has[64], wants[64];
+    size_t i = 0;
+    while (held && i < held->n_listens && !shares_port(&held->names[i], listener))
+        i++;
+    if (!held || i == held->n_listens)
+        return true;
+    snprintf(err, err_size,
+             "cannot listen on %s: tillway itself has %s until it is restarted (or choose another "
+             "listen[%zu].port)",
+             tw_listen_name(listener->address, listener->port, wants, sizeof(wants)),
+             tw_listen_name(held->names[i].address, held->names[i].port, has, sizeof(has)), column);
+    return false;
+}
+
 // Descriptors of our own for the sockets that are held; returns how many rows there are then.
 static unsigned take_held(const struct tw_sockets *held, size_t from, struct tw_sockets *sockets,
                           size_t column)
@@ -207,6 +237,8 @@ static bool open_all(const struct tw_config *config, const struct tw_sockets *he
         if (from != SIZE_MAX) {
             taken[from] = true;
             row = take_held(held, from, sockets, i);
+        } else if (!may_open(held, listener, i, err, err_size)) {
+            return false;
         }
         if (!open_rows(listener, sockets, i, row, err, err_size))
             return false;

@@ -8,7 +8,8 @@
 // Not for: accepting. Runs in: master.
 //
 // SO_REUSEPORT would let a second tillway of the same user share a port in silence; a port is
-// therefore tried once without it. "::" means IPv6 only, so that it goes together with "0.0.0.0".
+// therefore tried once without it; so one of ours cannot move between an address and all of them
+// while we hold it. "::" means IPv6 only, so that it goes together with "0.0.0.0".
 
 #ifndef TW_LISTEN_H
 #define TW_LISTEN_H

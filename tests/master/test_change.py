@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from gateway import eventually
+from gateway import eventually, free_port
 
 
 def workers_of(g):
@@ -170,6 +170,22 @@ def test_the_number_of_workers_and_the_addresses_change(start):
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", added), 1)
     assert who(g) in workers_of(g)
+
+
+@pytest.mark.parametrize("before, after", [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])
+def test_a_port_does_not_move_between_an_address_and_all_of_them(start, before, after):
+    """The line says who has the port, and what to do; whoever serves goes on."""
+    listen = "[{address: %s, port: %d}]"
+    port = free_port()
+    g = start(workers=1, listen=listen % (before, port))
+    pid, text = who(g), text_of(g)
+    reload(g, text.replace(listen % (before, port), listen % (after, port)))
+    line, = g.events("reload_failed")
+    assert "cannot listen on %s:%d: tillway itself has %s:%d until it is restarted" % (
+        after, port, before, port) in line["message"]
+    assert who(g) == pid
+    reload(g, text.replace(listen % (before, port), listen % (after, free_port())))
+    assert len(g.events("reloaded")) == 1, "to another port it may"
 
 
 def test_signals_that_come_meanwhile_are_done_afterwards(start):

@@ -117,7 +117,12 @@ static void listens(void **state)
             "a.yaml:1: listen[0].tls.certificate: cannot read gone: No such file or directory\n"
             "a.yaml:1: listen[0].tls.key: cannot read .: is a directory");
     refused("listen:\n  - {port: 1}\n  - {port: 1}\n",
-            "a.yaml:3: listen[1]: the same address and port as listen[0]; remove one");
+            "a.yaml:3: listen[1]: the same port as listen[0], on the same address or on all; "
+            "remove one");
+    refused("listen:\n  - {address: 127.0.0.1, port: 1}\n  - {address: 0.0.0.0, port: 1}\n",
+            "a.yaml:3: listen[1]: the same port as listen[0], on the same address or on all; "
+            "remove one");
+    tw_config_free(load_ok("listen: [{address: 0.0.0.0, port: 1}, {address: \"::\", port: 1}]\n"));
     refused("listen: [{port: 65536}]\n",
             "a.yaml:1: listen[0].port: \"65536\" is not a port: allowed is 0 to 65535");
     refused("listen: [{address: 127.0.0.1}]\n", "a.yaml:1: listen[0]: port is missing");

@@ -98,12 +98,36 @@ static void test_keys(void **state)
     assert_int_equal(tw_address_key(&d).n, 4);
 }
 
+static void test_overlaps(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool expected;
+    } cases[] = {
+        {"192.0.2.1", "192.0.2.1", true},
+        {"0.0.0.0", "192.0.2.1", true},
+        {"192.0.2.1", "0.0.0.0", true},
+        {"::", "::1", true},
+        {"0:0::1", "::1", true},
+        {"192.0.2.1", "192.0.2.2", false},
+        {"::", "0.0.0.0", false},
+        {"::", "127.0.0.1", false},
+        {"::1", "::2", false},
+    };
+    for (size_t i = 0; i < TW_COUNT(cases); i++) {
+        struct tw_address a = address(cases[i].a), b = address(cases[i].b);
+        assert_int_equal(tw_address_overlaps(&a, &b), cases[i].expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_networks),
         cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_overlaps),
     };
     return cmocka_run_group_tests_name("network", tests, NULL, NULL);
 }
