@@ -156,7 +156,6 @@ static const char preamble[] =
     "## `listen`\n"
     "\n"
     "A list of at most 16 addresses; the default is `[{address: 0.0.0.0, port: 8080}]`.\n"
-    "A reload opens and closes what has changed (docs/operations.md).\n"
     "A reload opens the sockets of new addresses and ports, keeps those of the others, and closes\n"
     "what is gone when the old workers have left; what is still queued there is lost. One port\n"
     "cannot move between an address and all of them (`0.0.0.0`, `::`) by a reload or an upgrade:\n"
