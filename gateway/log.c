@@ -46,7 +46,8 @@ static struct {
 } out = {.process = "tillway",
          .worker = -1,
          .setup = {.level = TW_LEVEL_INFO, .fd = -1},
-         .fd = STDOUT_FILENO};
+         .fd = STDOUT_FILENO,
+         .stamp_second = -1};
 
 // Standard output is shared with whoever started us: making it non-blocking would change it for
 // them too. A pipe or terminal is therefore opened anew, which gives a description of our own. What
@@ -215,14 +216,13 @@ uint64_t tw_log_take_dropped(void)
 }
 
 // Formats the time once a second; the milliseconds are put in each time.
-static struct tw_str time_now(void)
+static struct tw_str time_of(int64_t unix_ms)
 {
-    int64_t now_ms = tw_unix_ms();
-    if (now_ms / 1000 != out.stamp_second) {
-        out.stamp_second = now_ms / 1000;
-        tw_iso8601_utc(now_ms, out.stamp);
+    if (unix_ms / 1000 != out.stamp_second) {
+        out.stamp_second = unix_ms / 1000;
+        tw_iso8601_utc(unix_ms, out.stamp);
     }
-    int ms = (int)(now_ms % 1000);
+    int ms = (int)(unix_ms % 1000);
     out.stamp[20] = (char)('0' + ms / 100);
     out.stamp[21] = (char)('0' + ms / 10 % 10);
     out.stamp[22] = (char)('0' + ms % 10);
@@ -239,12 +239,12 @@ static void keep_begun(enum tw_level level, struct tw_str kind, const struct tw_
 }
 
 // A line in the buffer, begun with what every line has. `kind` is a literal.
-static struct tw_log_line line_begin(enum tw_level level, struct tw_str kind)
+static struct tw_log_line line_begin(enum tw_level level, struct tw_str kind, int64_t unix_ms)
 {
     if (BUFFER_BYTES - out.used < LINE_BYTES)
         tw_log_flush();
     char *p = out.buffer + out.used;
-    const struct tw_log_head head = {.time = time_now(),
+    const struct tw_log_head head = {.time = time_of(unix_ms),
                                      .level = level,
                                      .kind = kind,
                                      .process = out.process,
@@ -276,8 +276,8 @@ static void TW_PRINTF(4, 0) log_event(struct tw_str request_id, enum tw_level le
     if (length >= sizeof(message))
         length = tw_log_boundary(message, sizeof(message) - 2);
 
-    struct tw_log_line line = line_begin(level, level >= TW_LEVEL_ERROR ? TW_STR("error")
-                                                                        : TW_STR("event"));
+    struct tw_str kind = level >= TW_LEVEL_ERROR ? TW_STR("error") : TW_STR("event");
+    struct tw_log_line line = line_begin(level, kind, tw_unix_ms());
     tw_log_line_bare(&line, TW_STR("event"), tw_str_of(event), 64, 0);
     tw_log_line_message(&line, (struct tw_str){message, length}, 3500);
     tw_log_line_str(&line, TW_STR("requestId"), request_id, 64);
@@ -320,7 +320,7 @@ void tw_log_access(const struct tw_log_access *entry)
     enum tw_level level = entry->level > TW_LEVEL_INFO ? entry->level : TW_LEVEL_INFO;
     if (level < out.setup.level)
         return;
-    struct tw_log_line line = line_begin(level, TW_STR("access"));
+    struct tw_log_line line = line_begin(level, TW_STR("access"), entry->unix_ms);
     // The limits and some 400 bytes for keys and numbers stay below LINE_BYTES.
     tw_log_line_bare_i64(&line, TW_STR("status"), entry->http_status);
     tw_log_line_bare_us(&line, TW_STR("durationUs"), entry->duration_us, 4);
@@ -343,7 +343,7 @@ void tw_log_access(const struct tw_log_access *entry)
 void tw_log_audit(const struct tw_log_access *entry, const char *outcome, struct tw_str entity,
                   struct tw_str store)
 {
-    struct tw_log_line line = line_begin(TW_LEVEL_INFO, TW_STR("audit"));
+    struct tw_log_line line = line_begin(TW_LEVEL_INFO, TW_STR("audit"), entry->unix_ms);
     tw_log_line_bare_i64(&line, TW_STR("status"), entry->http_status);
     tw_log_line_bare(&line, TW_STR("outcome"), tw_str_of(outcome), 16, 8);
     tw_log_line_bare(&line, TW_STR("method"), entry->method, 32, 6);
@@ -361,7 +361,7 @@ void tw_log_failure(const struct tw_log_access *entry, const char *message)
 {
     if (entry->level < out.setup.level)
         return;
-    struct tw_log_line line = line_begin(entry->level, TW_STR("error"));
+    struct tw_log_line line = line_begin(entry->level, TW_STR("error"), entry->unix_ms);
     tw_log_line_bare(&line, TW_STR("event"), TW_STR("request_failed"), 64, 0);
     tw_log_line_message(&line, tw_str_of(message), 1000);
     tw_log_line_i64(&line, TW_STR("status"), entry->http_status);

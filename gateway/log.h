@@ -43,6 +43,7 @@ void tw_log_for(struct tw_str request_id, enum tw_level level, const char *event
 // One finished request. Slices need not be valid UTF-8; empty ones are left out.
 struct tw_log_access {
     enum tw_level level; // of an access line: below info counts as info
+    int64_t unix_ms;     // when it finished: "time"
     struct tw_str request_id, method, path, route, protocol, peer, client, code, trace_id;
     struct tw_str principal; // its hash
     struct tw_str subject;   // or itself

@@ -218,7 +218,7 @@ struct tw_req *tw_req_adopt(struct tw_worker *worker, h2o_req_t *h2o)
     req->method = str_of(h2o->input.method);
     req->body = str_of(h2o->entity);
     req->started_us = tw_now_us();
-    req->received_unix_ms = tw_unix_ms();
+    req->received_unix_ms = tw_worker_unix_ms(worker, req->started_us);
     req->deadline_us = req->started_us + req->config->http_deadline_ms * 1000;
     take_request_id(req);
     set_client(req);

@@ -111,6 +111,7 @@ static struct tw_log_access entry_of(const struct tw_req *req, uint64_t duration
     bool through_proxy = memcmp(&conn->peer, &req->client, sizeof(conn->peer)) != 0;
     return (struct tw_log_access){
         .level = tw_status_info(req->status)->level,
+        .unix_ms = tw_worker_unix_ms(req->worker, req->started_us + duration_us),
         .request_id = req->request_id,
         .method = str_of(req->h2o->input.method),
         .path = req->path,

@@ -174,9 +174,18 @@ static void on_master_says(h2o_socket_t *sock, const char *err)
 
 // ---- the loop -----------------------------------------------------------------------------------
 
+// A step of the wall clock is known within a tick.
+static void see_clocks(struct tw_worker *worker)
+{
+    uint64_t now_us = tw_now_us();
+    worker->unix_ahead_us = (int64_t)(tw_unix_us() - now_us);
+    atomic_store_explicit(&worker->page->heartbeat_us, now_us, memory_order_relaxed);
+}
+
 static void on_tick(h2o_timeout_entry_t *entry)
 {
     struct tw_worker *worker = H2O_STRUCT_FROM_MEMBER(struct tw_worker, tick, entry);
+    see_clocks(worker);
     tw_worker_keys_update(worker);
     publish(worker);
     tw_log_flush();
@@ -200,7 +209,6 @@ static void loop(struct tw_worker *worker)
     while (!has_drained(worker)) {
         (void)h2o_evloop_run(worker->ctx.loop, TICK_MS);
         tw_db_flush(worker->db); // one sync per connection for all that this turn brought
-        atomic_store_explicit(&worker->page->heartbeat_us, tw_now_us(), memory_order_relaxed);
     }
 }
 
@@ -295,6 +303,7 @@ int tw_worker_run(const struct tw_heritage *heritage)
     worker->traces = worker->trace_ring || worker->config->http_server_timing;
     h2o_linklist_init_anchor(&worker->conns);
     tw_request_log_init(&worker->request_log, worker->config);
+    see_clocks(worker);
     signal(SIGPIPE, SIG_IGN);
     bool installed = h2o_init(worker);
     if (!installed || !db_init(worker) || !tw_worker_keys_init(worker) || !access_init(worker) ||

@@ -83,7 +83,14 @@ struct tw_worker {
     uint64_t drain_until_us;
     uint64_t close_idle_us;   // while draining: from when on idle connections are closed
     uint64_t look_for_old_us; // when old connections are looked for again
+    int64_t unix_ahead_us;    // tw_unix_us() less tw_now_us(), of the last tick
 };
+
+// The wall clock's milliseconds at a moment of now, without asking it: a clock costs 50 to 100 ns.
+static inline int64_t tw_worker_unix_ms(const struct tw_worker *worker, uint64_t now_us)
+{
+    return ((int64_t)now_us + worker->unix_ahead_us) / 1000;
+}
 
 // Puts the gateway's handler and filter into the host's catch-all path. False without memory.
 TW_MUST_USE bool tw_request_install(struct tw_worker *worker, h2o_hostconf_t *host);

@@ -70,6 +70,7 @@ static void test_events(void **state)
 static void log_requests(void)
 {
     struct tw_log_access entry = {
+        .unix_ms = INT64_C(1795910400123),
         .request_id = TW_STR("r-1"),
         .method = TW_STR("POST"),
         .path = TW_STR("/v1/transactions"),
@@ -103,6 +104,7 @@ static void test_requests(void **state)
     json_t *json = line(0);
     assert_text(json, "level", "info");
     assert_text(json, "kind", "access");
+    assert_text(json, "time", "2026-11-29T00:00:00.123Z");
     assert_text(json, "requestId", "r-1");
     assert_text(json, "method", "POST");
     assert_text(json, "path", "/v1/transactions");
@@ -169,7 +171,8 @@ static void log_for_a_while(void)
 {
     struct tw_log_access entry = {.method = TW_STR("GET")};
     open_log("worker", 0, TW_LEVEL_INFO);
-    for (int64_t end_ms = tw_unix_ms() + 1100; tw_unix_ms() < end_ms; usleep(10000))
+    int64_t begin_ms = tw_unix_ms();
+    for (entry.unix_ms = begin_ms; entry.unix_ms < begin_ms + 1100; entry.unix_ms += 10)
         tw_log_access(&entry);
     tw_log_flush();
 }
@@ -253,10 +256,10 @@ static void log_long_fields_as(enum tw_log_format format)
     tw_log_open("worker", 4095, &(struct tw_log_setup){TW_LEVEL_INFO, format, -1});
     for (size_t i = 0; i < TW_COUNT(all); i++) {
         struct tw_str value = {all[i], sizeof plain};
-        struct tw_log_access entry = {
-            TW_LEVEL_ERROR, value,     value,     value, value,     value,
-            value,          value,     value,     value, value,     value,
-            UINT32_MAX,     INT64_MAX, INT64_MAX, 1,     INT64_MAX, INT64_MAX};
+        struct tw_log_access entry = {TW_LEVEL_ERROR, 0,     value,     value,      value,
+                                      value,          value, value,     value,      value,
+                                      value,          value, value,     UINT32_MAX, INT64_MAX,
+                                      INT64_MAX,      1,     INT64_MAX, INT64_MAX};
         tw_log_access(&entry);
         tw_log(TW_LEVEL_ERROR, "long", "x%.*s", (int)value.n, value.p);
     }
