@@ -31,23 +31,25 @@ static const struct tw_field payment_fields[] = {
 static const struct tw_schema payment_schema = {payment_fields, TW_COUNT(payment_fields),
                                                 sizeof(struct tw_sale_payment)};
 
-#define SALE_FIELDS(ID_REQUIRED)                                                                  \
-    TW_FIELD(tw_sale, "transactionId", transaction_id, UUID, ID_REQUIRED, 0, 0),                  \
-        TW_FIELD(tw_sale, "timestamp", timestamp, TEXT, false, 20, 30),                           \
-        TW_FIELD(tw_sale, "items", items, LIST, true, 1, ITEMS_MAX, .element = &item_schema),     \
-        TW_FIELD(tw_sale, "payments", payments, LIST, false, 1, PAYMENTS_MAX,                     \
-                 .element = &payment_schema),                                                     \
-        TW_FIELD(tw_sale, "paymentMethod", payment_method, TOKEN, false, 1, 32),                  \
-        TW_FIELD(tw_sale, "registerId", register_id, TOKEN, false, 1, 64),                        \
-        TW_FIELD(tw_sale, "storeId", store_id, TOKEN, false, 1, 64),                              \
-        TW_FIELD(tw_sale, "cashierId", cashier_id, TEXT, false, 1, 128),                          \
-        TW_FIELD(tw_sale, "customerId", customer_id, UUID, false, 0, 0),                          \
-        TW_FIELD(tw_sale, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),                 \
-        TW_FIELD(tw_sale, "offline", offline, BOOL, false, 0, 0),                                 \
-        TW_FIELD(tw_sale, "total", total, MONEY, false, 0, TW_DECIMAL_MAX), TW_READ_ONLY("date"), \
-        TW_READ_ONLY("subtotal"), TW_READ_ONLY("discountTotal"), TW_READ_ONLY("taxTotal"),        \
-        TW_READ_ONLY("currency"), TW_READ_ONLY("pricesIncludeTax"), TW_READ_ONLY("change"),       \
-        TW_READ_ONLY("status"), TW_READ_ONLY("receiptNumber"), TW_READ_ONLY("stockException"),    \
+#define SALE_FIELDS(ID_REQUIRED)                                                              \
+    TW_FIELD(tw_sale, "transactionId", transaction_id, UUID, ID_REQUIRED, 0, 0),              \
+        TW_FIELD(tw_sale, "timestamp", timestamp, TEXT, false, 20, 30),                       \
+        TW_FIELD(tw_sale, "items", items, LIST, true, 1, ITEMS_MAX, .element = &item_schema), \
+        TW_FIELD(tw_sale, "payments", payments, LIST, false, 1, PAYMENTS_MAX,                 \
+                 .element = &payment_schema),                                                 \
+        TW_FIELD(tw_sale, "paymentMethod", payment_method, TOKEN, false, 1, 32),              \
+        TW_FIELD(tw_sale, "registerId", register_id, TOKEN, false, 1, 64),                    \
+        TW_FIELD(tw_sale, "storeId", store_id, TOKEN, false, 1, 64),                          \
+        TW_FIELD(tw_sale, "cashierId", cashier_id, TEXT, false, 1, 128),                      \
+        TW_FIELD(tw_sale, "customerId", customer_id, UUID, false, 0, 0),                      \
+        TW_FIELD(tw_sale, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),             \
+        TW_FIELD(tw_sale, "offline", offline, BOOL, false, 0, 0),                             \
+        TW_FIELD(tw_sale, "total", total, MONEY, false, 0, TW_DECIMAL_MAX),                   \
+        TW_FIELD(tw_sale, "currency", currency, TOKEN, false, 1, 16),                         \
+        TW_FIELD(tw_sale, "pricesIncludeTax", prices_include_tax, BOOL, false, 0, 0),         \
+        TW_READ_ONLY("date"), TW_READ_ONLY("subtotal"), TW_READ_ONLY("discountTotal"),        \
+        TW_READ_ONLY("taxTotal"), TW_READ_ONLY("change"), TW_READ_ONLY("status"),             \
+        TW_READ_ONLY("receiptNumber"), TW_READ_ONLY("stockException"),                        \
         TW_READ_ONLY("priceException"), TW_READ_ONLY("recordedAt"), TW_READ_ONLY("refunds")
 
 static const struct tw_field sale_fields[] = {SALE_FIELDS(false)};
@@ -151,6 +153,20 @@ static void set_fingerprint(struct tw_req *req, struct tw_sale_record *record)
     tw_sha256((struct tw_str){text.p, text.n}, record->fingerprint);
 }
 
+// A till that was alone while these were changed has sold in another currency, or with other taxes:
+// its amounts must not be taken for ours.
+static bool check_terms(struct tw_req *req, const struct tw_sale *sale, struct tw_faults *faults)
+{
+    const struct tw_config *config = req->config;
+    if (sale->currency.p && !tw_str_eq(sale->currency, tw_str_of(config->pos_currency)))
+        return fault_field(req, faults, "/currency", "mismatch", "Is not the shop's currency.");
+    if (sale->prices_include_tax.present &&
+        sale->prices_include_tax.value != config->pos_prices_include_tax)
+        return fault_field(req, faults, "/pricesIncludeTax", "mismatch",
+                           "Is not how the shop's prices are.");
+    return true;
+}
+
 // The method of a sale is that of its payments, if it has any.
 static bool is_how_it_was_paid(struct tw_str method, const struct tw_list *list)
 {
@@ -168,7 +184,7 @@ bool tw_sale_check(struct tw_req *req, struct tw_sale_record *record, struct tw_
     record->store_id = sale->store_id.p ? sale->store_id : req->store;
     record->register_id = sale->register_id.p ? sale->register_id : TW_STR(DEFAULT_REGISTER);
     record->cashier_id = sale->cashier_id.p ? sale->cashier_id : subject;
-    if (!check_time(req, record, faults))
+    if (!check_time(req, record, faults) || !check_terms(req, sale, faults))
         return false;
     if (!sale->payment_method.p && sale->payments.n == 0)
         return fault_field(req, faults, "/paymentMethod", "required", "Must be given.");

@@ -25,10 +25,10 @@ struct tw_sale_payment {
 // As parsed by tw_sale_schema.
 struct tw_sale {
     struct tw_optional_uuid transaction_id, customer_id;
-    struct tw_str timestamp, register_id, store_id, cashier_id, payment_method;
+    struct tw_str timestamp, register_id, store_id, cashier_id, payment_method, currency;
     struct tw_list items, payments; // of struct tw_sale_item, struct tw_sale_payment
     struct tw_number discount, total;
-    struct tw_optional_bool offline;
+    struct tw_optional_bool offline, prices_include_tax;
 };
 
 extern const struct tw_schema tw_sale_schema;

@@ -185,6 +185,20 @@ def test_a_price_of_the_till_holds_for_what_has_left_the_shop_only(api, manager,
     assert (paid.json()["total"], paid.json()["priceException"]) == (2, False)
 
 
+def test_what_was_sold_on_other_terms_is_not_recorded_on_ours(api, manager, shop):
+    """The currency, or whether prices include tax, was changed while the till was alone."""
+    bread = shop.product(250, stock=10, tax_rate_micro=190000)
+    answer = api.sell(shop.basket(bread, currency="BGN"))
+    assert [(e["pointer"], e["code"]) for e in assert_problem(answer, 422, "validation-failed")["errors"]] == [
+        ("/currency", "mismatch")]
+    got = results(send(api, [offline(shop, bread, currency="BGN"), offline(shop, bread, pricesIncludeTax=False),
+                             offline(shop, bread, currency="EUR", pricesIncludeTax=True),
+                             offline(shop, bread, currency=None, pricesIncludeTax=None)]))
+    assert [r["status"] for r in got] == [422, 422, 201, 201]
+    assert [r["problem"]["errors"][0]["pointer"] for r in got[:2]] == ["/currency", "/pricesIncludeTax"]
+    assert shop.sales() == 2 and shop.stock(bread) == 8
+
+
 def test_what_is_no_batch_is_refused_whole(api, shop):
     sale = offline(shop, shop.product())
     for text, status, code in (
