@@ -3,7 +3,8 @@
 //
 // Each is judged on its own and has a result of its own, in the order of the request; what a field
 // table refuses never reaches the statement. A product without productId is known by its sku, so
-// that the same file may be sent again. Runs in: worker.
+// that the same file may be sent again; without either it would be another one each time. Runs in:
+// worker.
 #include "gateway/cached.h"
 #include "gateway/reply.h"
 #include "handlers/handlers.h"
@@ -83,6 +84,19 @@ static struct tw_verdict product_batch_2_written(struct tw_req *req,
     return reply_results(req, batch, result->rows);
 }
 
+static void refuse_nameless(const struct batch *batch)
+{
+    static const struct tw_problem_error error = {TW_STR("/sku"), "required",
+                                                  TW_STR("Must be given where productId is not.")};
+    for (size_t i = 0; i < batch->n; i++) {
+        const struct tw_product_body *body = batch->items[i].value;
+        if (batch->items[i].n_errors > 0 || body->product_id.present || body->sku.p)
+            continue;
+        batch->items[i].errors = &error;
+        batch->items[i].n_errors = 1;
+    }
+}
+
 // The items without faults; returns how many.
 static size_t collect(const struct tw_req *req, const struct batch *batch,
                       struct tw_product_put *puts)
@@ -108,6 +122,7 @@ struct tw_verdict tw_product_batch(struct tw_req *req)
     if (!tw_body_parse_each(req, &tw_product_whole_schema, PRODUCTS_MAX, &batch->items, &batch->n,
                             &verdict))
         return verdict;
+    refuse_nameless(batch);
     struct tw_product_put *puts = tw_req_alloc(req, batch->n * sizeof(*puts));
     size_t n = collect(req, batch, puts);
     if (n == 0)

@@ -58,6 +58,17 @@ def test_a_file_may_be_sent_again(manager, database):
     assert database.value("SELECT count(*) FROM products WHERE sku LIKE %s", prefix + "%") == 500
 
 
+def test_what_nothing_names_would_be_another_each_time(manager, database):
+    """Without productId and sku: refused, else a file that is sent again doubles the catalogue."""
+    name = uuid.uuid4().hex
+    results = batch(manager, [{"name": name, "price": 1}, {"name": name, "price": 1, "sku": None, "barcode": name},
+                              {"name": name, "price": 1, "sku": name}])
+    assert [r["status"] for r in results] == ["refused", "refused", "created"]
+    for refused in results[:2]:
+        assert [(e["pointer"], e["code"]) for e in refused["problem"]["errors"]] == [("/sku", "required")]
+    assert database.value("SELECT count(*) FROM products WHERE name = %s", name) == 1
+
+
 def test_a_batch_where_all_is_wrong_is_still_answered(manager):
     assert [r["status"] for r in batch(manager, [{}, []])] == ["refused", "refused"]
 
