@@ -69,18 +69,34 @@ static void put_money(struct tw_json *json, struct tw_str key, const struct tw_r
         tw_json_decimal(json, tw_row_i64(rows, row, column), decimals);
 }
 
+static bool is_next_null(struct tw_array array)
+{
+    struct tw_str element;
+    return !tw_array_next(&array, &element) || !element.p;
+}
+
 // The next element of an array of int8 that may be NULL.
 static void put_next(struct tw_json *json, struct tw_str key, struct tw_array *array,
                      unsigned decimals)
 {
-    struct tw_array at = *array;
-    struct tw_str element;
+    bool is_null = is_next_null(*array);
     int64_t value = tw_array_next_i64(array);
     tw_json_key(json, key);
-    if (!tw_array_next(&at, &element) || !element.p)
+    if (is_null)
         tw_json_null(json);
     else
         tw_json_decimal(json, value, decimals);
+}
+
+static void put_tax_rate(struct tw_json *json, struct tw_array *rates)
+{
+    bool is_null = is_next_null(*rates);
+    int32_t rate = tw_array_next_i32(rates);
+    tw_json_key(json, TW_STR("taxRate"));
+    if (is_null)
+        tw_json_null(json);
+    else
+        tw_json_decimal_short(json, rate, 6);
 }
 
 static void put_items(struct tw_json *json, const struct tw_rows *rows, int row, int first,
@@ -106,8 +122,7 @@ static void put_items(struct tw_json *json, const struct tw_rows *rows, int row,
         tw_json_decimal_short(json, tw_array_next_i64(&quantities), 3);
         put_next(json, TW_STR("unitPrice"), &prices, decimals);
         put_next(json, TW_STR("discount"), &discounts, decimals);
-        tw_json_key(json, TW_STR("taxRate"));
-        tw_json_decimal_short(json, tw_array_next_i32(&rates), 6);
+        put_tax_rate(json, &rates);
         put_next(json, TW_STR("tax"), &taxes, decimals);
         put_next(json, TW_STR("lineTotal"), &totals, decimals);
         tw_json_object_end(json);

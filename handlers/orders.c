@@ -164,18 +164,20 @@ static const struct tw_field new_fields[] = {
 };
 static const struct tw_schema new_schema = {new_fields, TW_COUNT(new_fields), sizeof(struct order)};
 
-// A merge patch (RFC 7396): null removes, and items are replaced as a whole.
+// A merge patch (RFC 7396): null removes, and items are replaced as a whole; an order is never
+// without them.
 static const struct tw_field patch_fields[] = {
     TW_FIELD(order, "customerId", customer_id, UUID, false, 0, 0,
              .null_at = offsetof(struct order, customer_is_null)),
-    TW_FIELD(order, "parked", parked, BOOL, false, 0, 0),
+    TW_FIELD(order, "parked", parked, BOOL, false, 0, 0, .not_null = true),
     TW_FIELD(order, "label", label, TEXT, false, 1, 100,
              .null_at = offsetof(struct order, label_is_null)),
     TW_FIELD(order, "note", note, TEXT, false, 1, 1000,
              .null_at = offsetof(struct order, note_is_null)),
     TW_FIELD(order, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX,
              .null_at = offsetof(struct order, discount_is_null)),
-    TW_FIELD(order, "items", items, LIST, false, 1, ITEMS_MAX, .element = &item_schema),
+    TW_FIELD(order, "items", items, LIST, false, 1, ITEMS_MAX, .element = &item_schema,
+             .not_null = true),
     WHAT_IT_COSTS,
     TW_READ_ONLY("orderId"),
     TW_READ_ONLY("storeId"),

@@ -5,7 +5,7 @@
 -- $1 text store_id
 -- $2 text status, or NULL for all
 -- $3 text user_id, or NULL for all
--- $4 uuid the last order_id of the page before, or NULL
+-- $4 uuid the last order_id of the page before, or NULL; nothing comes after one that is not the store's
 -- $5 int4 limit
 -- $6 bool prices_include_tax
 --
@@ -21,7 +21,8 @@ WITH wanted AS (
              WHERE $3::text IS NULL AND store_id = $1::text AND status = w.status
                AND (created_at, order_id)
                    < (coalesce((SELECT created_at FROM orders
-                                 WHERE order_id = $4::uuid AND store_id = $1::text), 'infinity'),
+                                 WHERE order_id = $4::uuid AND store_id = $1::text),
+                               CASE WHEN $4::uuid IS NULL THEN timestamptz 'infinity' ELSE '-infinity' END),
                       coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
              ORDER BY created_at DESC, order_id DESC
              LIMIT $5::int4) o)
@@ -32,7 +33,8 @@ WITH wanted AS (
              WHERE store_id = $1::text AND user_id = $3::text AND status = w.status
                AND (created_at, order_id)
                    < (coalesce((SELECT created_at FROM orders
-                                 WHERE order_id = $4::uuid AND store_id = $1::text), 'infinity'),
+                                 WHERE order_id = $4::uuid AND store_id = $1::text),
+                               CASE WHEN $4::uuid IS NULL THEN timestamptz 'infinity' ELSE '-infinity' END),
                       coalesce($4::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid))
              ORDER BY created_at DESC, order_id DESC
              LIMIT $5::int4) o)

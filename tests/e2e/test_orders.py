@@ -78,6 +78,8 @@ def test_what_an_order_refuses(api, manager, shop):
                   "already-exists") == {("/orderId", "already-exists")}
     assert faults(patch(api, path, {"items": lines((unknown, 1))}), code="unknown-product") == {
         ("/items/0", "unknown-product")}
+    assert faults(patch(api, path, {"items": None, "parked": None})) == {
+        ("/items", "required"), ("/parked", "required")}
     assert api.get(path).json() == order
     customer = api.post("/v1/customers", json={"name": "Ada"}).headers["location"]
     manager.request("DELETE", customer)
@@ -93,7 +95,8 @@ def test_an_order_that_cannot_be_priced_says_so(api, shop, database):
     patch(api, path, {"discount": None})
     database.rows("UPDATE products SET deleted_at = now() WHERE product_id = %s", uuid.UUID(bread))
     order = api.get(path).json()
-    assert (order["total"], order["items"][0]["name"], order["items"][0]["lineTotal"]) == (None, "Bread", None)
+    item = order["items"][0]
+    assert (order["total"], item["name"], item["taxRate"], item["lineTotal"]) == (None, "Bread", None, None)
     assert faults(checkout(api, path), code="unknown-product") == {("/items/0", "unknown-product")}
     assert api.get(path).json()["status"] == "open"
 
@@ -201,6 +204,7 @@ def test_lists_are_newest_first_and_complete(gateway, shop):
         assert listed("&status=paid&userId=" + made[1]["userId"]) == ["5"]
         assert ana.get("/v1/orders?limit=1").json()["items"][0] == ana.get(
             "/v1/orders/" + made[0]["orderId"]).json()
+        assert ana.get("/v1/orders?after=%s" % uuid.uuid4()).json()["items"] == []  # no page came before
         for query in ("status=parked", "after=x", "limit=0"):
             assert_problem(ana.get("/v1/orders?" + query), 400, "invalid-parameter")
 
