@@ -183,6 +183,27 @@ def test_every_fault_of_a_movement_is_told_at_once(manager, shop):
     assert shop.stock(bread) == 5
 
 
+def test_what_is_left_of_a_deleted_product_can_be_cleared(gateway, manager, shop, issuer, database):
+    """Counted, written off, sent away; but where there is none of it nobody begins to count it."""
+    bread, tea, east = shop.product(stock=10), shop.product(), shop.store + "-east"
+    sale = manager.sell(shop.basket(bread, 2)).json()["transactionId"]
+    for product in (bread, tea):
+        assert manager.request("DELETE", "/v1/products/" + product).status_code == 204
+    back = manager.post("/v1/transactions/%s/refunds" % sale, json={"amount": 1}, key=str(uuid.uuid4()))
+    assert back.status_code == 201 and shop.stock(bread) == 8
+    with Api(gateway, issuer.token("admin", shop.store)) as admin:
+        assert move(admin, "transfer", [(bread, 3)], toStoreId=east).status_code == 201
+    assert move(manager, "adjust", [(bread, -2)]).status_code == 201
+    assert move(manager, "count", [(bread, 1)]).status_code == 201
+    cleared = manager.request("PUT", path_of(bread), json={"stock": 0}, headers={
+        "if-match": manager.get(path_of(bread)).headers["etag"]})
+    assert (cleared.status_code, shop.stock(bread)) == (200, 0)
+    assert faults(move(manager, "receive", [(bread, 1), (tea, 1)]), code="unknown-product") == {
+        ("/lines/1", "unknown-product")}
+    assert_problem(manager.request("PUT", path_of(tea), json={"stock": 1}), 404, "not-found")
+    assert_ledger(database, shop.store, east)
+
+
 # ---- lists ----------------------------------------------------------------------------------------
 
 
