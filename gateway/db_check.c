@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gateway/db_connect.h"
 #include "gateway/db_statement.h"
@@ -64,9 +65,29 @@ bool tw_db_check_workers(const struct tw_config *config, unsigned n_workers, cha
 
 // ---- asking the server --------------------------------------------------------------------------
 
-// How many connections the server has for us; 0 when it cannot be asked. `fault` is what is wrong
-// on our side.
-static unsigned connections_of(const struct tw_config *config, char *fault, size_t fault_size)
+#define UNKNOWN_TIME_ZONE "22023" // invalid_parameter_value
+
+// What the server says; nothing when it cannot be asked.
+struct server {
+    unsigned connections; // that it has for us
+    bool lacks_time_zone;
+};
+
+static void ask(PGconn *pg, const char *time_zone, struct server *server)
+{
+    PGresult *result = PQexec(pg, tw_statements[TW_STMT_SERVER_LIMITS].sql);
+    if (PQresultStatus(result) == PGRES_TUPLES_OK)
+        server->connections = (unsigned)strtoul(PQgetvalue(result, 0, 0), NULL, 10);
+    PQclear(result);
+    result = PQexecParams(pg, tw_statements[TW_STMT_TIME_ZONE].sql, 1, NULL, &time_zone, NULL, NULL,
+                          0);
+    const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    server->lacks_time_zone = state && strcmp(state, UNKNOWN_TIME_ZONE) == 0;
+    PQclear(result);
+}
+
+// `fault` is what is wrong on our side.
+static struct server ask_server(const struct tw_config *config, char *fault, size_t fault_size)
 {
     const char *why;
     const struct tw_db_login login = {
@@ -76,26 +97,30 @@ static unsigned connections_of(const struct tw_config *config, char *fault, size
         .timeout_s = TIMEOUT_S,
     };
     PGconn *pg = tw_db_connect_wait(&login, &why);
-    unsigned n = 0;
+    struct server server = {0};
     if (!pg) {
         (void)snprintf(fault, fault_size, "%s", why);
     } else if (PQstatus(pg) == CONNECTION_OK) {
-        PGresult *result = PQexec(pg, tw_statements[TW_STMT_SERVER_LIMITS].sql);
-        if (PQresultStatus(result) == PGRES_TUPLES_OK)
-            n = (unsigned)strtoul(PQgetvalue(result, 0, 0), NULL, 10);
-        PQclear(result);
+        ask(pg, config->pos_time_zone, &server);
     }
     PQfinish(pg);
-    return n;
+    return server;
 }
 
 bool tw_db_check(const struct tw_config *config, char *err, size_t err_size, char *warning,
                  size_t warning_size)
 {
     char fault[256] = "";
-    unsigned wanted = config->db_max_connections;
-    unsigned there = connections_of(config, fault, sizeof(fault));
+    const struct server server = ask_server(config, fault, sizeof(fault));
+    unsigned wanted = config->db_max_connections, there = server.connections;
     warning[0] = '\0';
+    if (server.lacks_time_zone) {
+        (void)snprintf(err, err_size,
+                       "%s: pos.time_zone: PostgreSQL knows no \"%s\", and no sale could be dated: "
+                       "write a name such as Europe/Berlin",
+                       tw_config_origin(config, "pos.time_zone"), config->pos_time_zone);
+        return false;
+    }
     if (fault[0])
         (void)snprintf(warning, warning_size, "%s", fault);
     if (wanted <= there && 2 * wanted > there)

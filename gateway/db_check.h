@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // db_check: whether what the configuration says of the database can be used; and for `tillway -t`
-// whether the server has as many connections as are configured, for which it waits about two
-// seconds at most. Runs in: master (what asks nobody), command line.
+// whether the server has as many connections as are configured and knows the time zone, for which
+// it waits about two seconds at most. Runs in: master (what asks nobody), command line.
 
 #ifndef TW_DB_CHECK_H
 #define TW_DB_CHECK_H
@@ -17,9 +17,9 @@ TW_MUST_USE bool tw_db_check_config(const struct tw_config *config, char *err, s
 TW_MUST_USE bool tw_db_check_workers(const struct tw_config *config, unsigned n_workers,
                                      char *warning, size_t warning_size);
 
-// False when db.max_connections is more than the server has: `err` is one line that says what to
-// do. A server that cannot be reached is no fault. When there is something to say that does not
-// keep the gateway from working, `warning` is one line, else empty.
+// False when db.max_connections is more than the server has, or pos.time_zone is none of its: `err`
+// is one line that says what to do. A server that cannot be reached is no fault. When there is
+// something to say that does not keep the gateway from working, `warning` is one line, else empty.
 TW_MUST_USE bool tw_db_check(const struct tw_config *config, char *err, size_t err_size,
                              char *warning, size_t warning_size);
 

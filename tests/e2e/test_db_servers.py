@@ -299,10 +299,11 @@ def test_tls_to_postgresql(start, pair, pair_name, pair_shop, tls_server, work):
 
 
 def test_the_check_asks_how_many_connections_there_are(config, postgres, tmp_path):
-    """-t: too many for the server is an error that says what to do; an absent server is none."""
-    def check(max_connections, url=None, workers=1):
+    """-t: too many for the server, or a time zone that it does not know, is an error that says what to do;
+    an absent server is none."""
+    def check(max_connections, url=None, workers=1, zone="Europe/Berlin"):
         path = tmp_path / "t.yaml"
-        path.write_text(json.dumps({**config, "workers": workers, "db": {
+        path.write_text(json.dumps({**config, "workers": workers, "pos": {"time_zone": zone}, "db": {
             "url": url or config["db"]["url"], "max_connections": max_connections}}))
         return run([BINARY, "-t", "-c", str(path)], env=clean_environment())
 
@@ -312,7 +313,9 @@ def test_the_check_asks_how_many_connections_there_are(config, postgres, tmp_pat
     assert done.returncode == 0 and "during a reload" in done.stderr
     done = check(98)
     assert done.returncode == 1 and "has only 97 for us" in done.stderr and "lower" in done.stderr
-    done = check(98, "postgresql://127.0.0.1:1/x")
+    done = check(16, zone="Europe/Berlim")
+    assert done.returncode == 1 and 'pos.time_zone: PostgreSQL knows no "Europe/Berlim"' in done.stderr
+    done = check(98, "postgresql://127.0.0.1:1/x", zone="Europe/Berlim")
     assert (done.returncode, done.stderr) == (0, "")
     done = check(8, workers=3)
     assert done.returncode == 1 and "t.yaml" in done.stderr and "9 at least" in done.stderr
