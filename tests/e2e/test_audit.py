@@ -51,6 +51,25 @@ def test_every_change_of_a_product_is_there(admin, manager, shop, issuer):
     assert ids == sorted(ids, reverse=True)
 
 
+def test_a_sale_in_anothers_name_is_there(api, manager, shop):
+    """Sold, sent in a batch or checked out: by whom, and in whose name; nobody's own sales are."""
+    bread = shop.product(stock=10)
+    cashier, actor = (who.get("/v1/me").json()["sub"] for who in (api, manager))
+    sold = [api.sell(shop.basket(bread)), manager.sell(shop.basket(bread)),
+            manager.sell(shop.basket(bread, cashierId=cashier))]
+    batch = [shop.basket(bread, transactionId=str(uuid.uuid4()), **more) for more in
+             ({"cashierId": cashier}, {}, {"cashierId": cashier, "total": 99})]
+    assert manager.post("/v1/transactions/batch", json=batch).json()["recorded"] == 2
+    order = api.post("/v1/orders", json={"items": [{"productId": bread, "quantity": 1}]}).headers["location"]
+    paid = manager.post(order + "/checkout", key="k", json={"paymentMethod": "card", "cashierId": cashier})
+    assert paid.status_code == 201, paid.text
+    for_another = [sold[2].json()["transactionId"], batch[0]["transactionId"], paid.json()["transactionId"]]
+    entries = manager.get("/v1/audit?entity=transaction").json()["items"][::-1]
+    assert [(e["action"], e["actor"], e["entityId"], e["storeId"]) for e in entries] == [
+        ("transaction.record", actor, sale, shop.store) for sale in for_another]
+    assert {(e["before"], e["after"]["cashierId"]) for e in entries} == {(None, cashier)}
+
+
 def test_filters(admin, database, shop):
     store, actors = shop.store, ["a-" + shop.store, "b-" + shop.store]
     for n in range(12):

@@ -101,6 +101,6 @@ BEGIN
         SELECT coalesce(sum(quantity_milli), 0) FROM inventory_movements m
          WHERE m.store_id = i.store_id AND m.product_id = i.product_id)), 0::bigint);
     PERFORM pg_temp.equal('audit', (SELECT string_agg(action, ' ' ORDER BY id) FROM audit_log
-        WHERE entity <> 'product'), 'stock.receive stock.count stock.adjust stock.transfer stock.transfer'
+        WHERE entity NOT IN ('product', 'transaction')), 'stock.receive stock.count stock.adjust stock.transfer stock.transfer'
         ' stock.count stock.level stock.level stock.level stock.level stock.receive');
 END $$;
