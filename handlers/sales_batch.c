@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// sales_batch: POST /v1/transactions/batch: what a till has sold while it was alone, in one call.
+// sales_batch: POST /v1/transactions/batch: what a till has sold while it was alone.
 //
 // An array, or NDJSON. Each sale has a result of its own and the answer is 200 whatever they are:
 // what is wrong with one is no reason to lose the others. All that pass the checks go to PostgreSQL
-// in one call; when that fails as a whole, which nothing in a sale should make it do, halves of it
-// are tried until the culprit stands alone. A till that hears nothing, or 503, sends the same batch
-// again: each sale is known by its transactionId.
+// in as few calls as it can do in time; when one fails as a whole, which nothing in a sale should
+// make it do, halves of it are tried until the culprit stands alone. A till that hears nothing, or
+// 503, sends the same batch again: each sale is known by its transactionId.
 //
 // A sale of a batch was sold offline, and is recorded although the stock is short, when it says so
 // (`offline`), or when it has a `timestamp` and says nothing. Runs in: worker.
@@ -17,6 +17,10 @@
 #include "handlers/sale.h"
 
 #define SALES_MAX 500
+
+// Lines of one call, unless a sale alone has more. A call that is too large for db.write_timeout
+// would be too large each time that it is repeated.
+#define LINES_OF_CALL 1000
 
 // Calls for one batch at most: enough to find several culprits among 500.
 #define CALLS_MAX 100
@@ -45,7 +49,7 @@ struct batch {
     size_t n;
     struct element **good;           // those that go to PostgreSQL …
     struct tw_sale_record **records; // … and what of them
-    size_t n_good;
+    size_t n_good, n_begun;          // n_begun: of good, those that were in a range
     struct range ranges[RANGES_MAX]; // still to be tried, the next one last
     size_t n_ranges;
     unsigned n_calls;
@@ -214,12 +218,29 @@ static void take_rows(struct tw_req *req, const struct batch *batch, struct rang
 
 static struct tw_verdict batch_3_recorded(struct tw_req *req, const struct tw_db_result *result);
 
+// What goes into the next call. False: everything was in one.
+static bool put_next(struct batch *batch)
+{
+    struct range next = {batch->n_begun, 0};
+    size_t n_lines = 0;
+    while (batch->n_begun < batch->n_good) {
+        n_lines += batch->records[batch->n_begun]->sale.items.n;
+        if (next.n > 0 && n_lines > LINES_OF_CALL)
+            break;
+        next.n++;
+        batch->n_begun++;
+    }
+    if (next.n > 0)
+        batch->ranges[batch->n_ranges++] = next;
+    return next.n > 0;
+}
+
 static struct tw_verdict batch_2_record(struct tw_req *req)
 {
     struct batch *batch = req->state;
     char buffer[1024];
     struct tw_params params;
-    if (batch->n_ranges == 0)
+    if (batch->n_ranges == 0 && !put_next(batch))
         return reply_results(req, batch);
     struct range range = batch->ranges[batch->n_ranges - 1];
     batch->n_calls++;
@@ -348,7 +369,5 @@ struct tw_verdict tw_sale_batch(struct tw_req *req)
         if (!is_ndjson && element->status == TW_MALFORMED_JSON)
             return tw_fail(req, TW_MALFORMED_JSON, element->detail);
     }
-    if (batch->n_good > 0)
-        batch->ranges[batch->n_ranges++] = (struct range){0, batch->n_good};
     return batch_2_record(req);
 }

@@ -229,6 +229,31 @@ def test_only_the_culprit_fails(start, issuer, own_database):
     assert shop.sales() == 498 and shop.stock(good) == 502
 
 
+def test_a_batch_that_is_too_large_for_one_call_goes_in_several(start, issuer, own_database):
+    """6000 lines of half a millisecond, 2.5 s for a statement: else the till would never be rid of them."""
+    gateway = start(workers=1, http={"deadline": "60s"}, db={"url": own_database.url, "write_timeout": "2500ms"})
+    shop = Shop(own_database, issuer)
+    bread = shop.product(stock=5998)
+    own_database.rows("""
+        CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            PERFORM pg_sleep(count(*) / 2000.0) FROM written;
+            RETURN NULL;
+        END $$;
+        CREATE TRIGGER dawdle AFTER INSERT ON transaction_items REFERENCING NEW TABLE AS written
+            FOR EACH STATEMENT EXECUTE FUNCTION dawdle()""")
+    sales = [offline(shop, bread) for _ in range(500)]
+    for sale in sales:
+        sale["items"] *= 12
+    with Api(gateway, shop.token(), timeout_s=60) as api:
+        got = results(send(api, sales))
+        assert [r["status"] for r in got] == [201] * 500
+        assert [r["receiptNumber"] for r in got] == list(range(1, 501))
+        assert [r["stockException"] for r in got] == [False] * 499 + [True]
+        assert got[-1]["shortages"] == [{"line": line, "quantity": 1} for line in (10, 11)]
+        assert {r["replayed"] for r in results(send(api, sales))} == {True}
+    assert shop.sales() == 500 and shop.stock(bread) == 0
+
+
 @pytest.mark.heavy
 def test_50_copies_of_a_batch_are_one(gateway, shop):
     """B1: every copy gets the same 30 answers, and each sale is original once."""
