@@ -168,6 +168,9 @@ struct tw_config {
     struct tw_config_memory *memory; // owns everything above and this struct itself
 };
 
+// Decimals of an ISO 4217 currency: 0, 2 or 3.
+unsigned tw_currency_decimals(const char *code);
+
 // Loads, merges and checks. `paths` may be NULL when `n_paths` is 0: then only the environment
 // counts. Reads the process environment and the files that options name; keeps no file open.
 //

@@ -95,6 +95,11 @@ static void check_orders(struct tw_config_load *load)
 static const char no_decimals[] = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF";
 static const char three_decimals[] = "BHD IQD JOD KWD LYD OMR TND";
 
+unsigned tw_currency_decimals(const char *code)
+{
+    return strstr(no_decimals, code) != NULL ? 0 : strstr(three_decimals, code) != NULL ? 3 : 2;
+}
+
 static void check_currency(struct tw_config_load *load)
 {
     struct tw_config *config = load->config;
@@ -102,9 +107,7 @@ static void check_currency(struct tw_config_load *load)
     if (strspn(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3)
         tw_config_fail(load, PLACE_OF(load, pos_currency), KEY_OF(pos_currency),
                        "\"%s\" is not an ISO 4217 code: write three capitals, such as EUR", code);
-    config->pos_currency_decimals = strstr(no_decimals, code) != NULL      ? 0
-                                    : strstr(three_decimals, code) != NULL ? 3
-                                                                           : 2;
+    config->pos_currency_decimals = tw_currency_decimals(code);
 }
 
 // The shape of an IANA name; whether the zone exists is PostgreSQL's to say.

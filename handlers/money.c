@@ -26,3 +26,12 @@ enum tw_decimal tw_decimal_from_real(double value, unsigned decimals, int64_t *o
     *out = scaled;
     return TW_DECIMAL_OK;
 }
+
+unsigned tw_money_decimals(const struct tw_config *config, struct tw_str currency)
+{
+    char code[] = "XXX";
+    if (currency.n != sizeof(code) - 1 || memcmp(currency.p, config->pos_currency, currency.n) == 0)
+        return config->pos_currency_decimals;
+    memcpy(code, currency.p, currency.n);
+    return tw_currency_decimals(code);
+}

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handlers/order_json.h"
 
+#include "handlers/money.h"
+
 enum {
     COL_ID,
     COL_STORE,
@@ -27,6 +29,7 @@ enum {
     COL_DISCOUNT_TOTAL,
     COL_TAX_TOTAL,
     COL_TOTAL,
+    COL_CURRENCY, // of the sale; NULL: not paid
 };
 
 struct tw_uuid tw_order_id(const struct tw_rows *rows, int row, int first)
@@ -133,7 +136,8 @@ static void put_items(struct tw_json *json, const struct tw_rows *rows, int row,
 void tw_json_order(struct tw_json *json, const struct tw_config *config, const struct tw_rows *rows,
                    int row, int first)
 {
-    unsigned decimals = config->pos_currency_decimals;
+    struct tw_str currency = tw_row_str(rows, row, first + COL_CURRENCY);
+    unsigned decimals = tw_money_decimals(config, currency);
     tw_json_object(json);
     put_uuid(json, TW_STR("orderId"), rows, row, first + COL_ID);
     TW_JSON_STR(json, "storeId", tw_row_str(rows, row, first + COL_STORE));
@@ -150,7 +154,7 @@ void tw_json_order(struct tw_json *json, const struct tw_config *config, const s
     put_money(json, TW_STR("discountTotal"), rows, row, first + COL_DISCOUNT_TOTAL, decimals);
     put_money(json, TW_STR("taxTotal"), rows, row, first + COL_TAX_TOTAL, decimals);
     put_money(json, TW_STR("total"), rows, row, first + COL_TOTAL, decimals);
-    TW_JSON_STR(json, "currency", tw_str_of(config->pos_currency));
+    TW_JSON_STR(json, "currency", currency.p ? currency : tw_str_of(config->pos_currency));
     put_uuid(json, TW_STR("transactionId"), rows, row, first + COL_TRANSACTION);
     tw_json_key(json, TW_STR("createdAt"));
     tw_json_time(json, tw_row_unix_ms(rows, row, first + COL_CREATED_AT));

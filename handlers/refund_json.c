@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handlers/refund_json.h"
 
+#include "handlers/money.h"
+
 enum {
     COL_ID,
     COL_TRANSACTION,
@@ -76,7 +78,8 @@ static void put_date(struct tw_json *json, int32_t unix_day)
 void tw_json_refund(struct tw_json *json, const struct tw_config *config,
                     const struct tw_rows *rows, int row, int first)
 {
-    unsigned decimals = config->pos_currency_decimals;
+    struct tw_str currency = tw_row_str(rows, row, first + COL_CURRENCY);
+    unsigned decimals = tw_money_decimals(config, currency);
     struct tw_str reason = tw_row_str(rows, row, first + COL_REASON);
     tw_json_object(json);
     put_uuid(json, TW_STR("refundId"), tw_row_uuid(rows, row, first + COL_ID));
@@ -88,7 +91,7 @@ void tw_json_refund(struct tw_json *json, const struct tw_config *config,
     put_items(json, rows, row, first, decimals);
     put_money(json, TW_STR("taxTotal"), tw_row_i64(rows, row, first + COL_TAX_TOTAL), decimals);
     put_money(json, TW_STR("total"), tw_row_i64(rows, row, first + COL_TOTAL), decimals);
-    TW_JSON_STR(json, "currency", tw_row_str(rows, row, first + COL_CURRENCY));
+    TW_JSON_STR(json, "currency", currency);
     TW_JSON_STR(json, "paymentMethod", tw_row_str(rows, row, first + COL_PAYMENT_METHOD));
     TW_JSON_STR(json, "cashierId", tw_row_str(rows, row, first + COL_CASHIER));
     TW_JSON_STR(json, "storeId", tw_row_str(rows, row, first + COL_STORE));

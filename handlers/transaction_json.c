@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "handlers/transaction_json.h"
 
+#include "handlers/money.h"
+
 enum {
     COL_ID,
     COL_RECORDED_AT,
@@ -124,7 +126,8 @@ static void put_customer(struct tw_json *json, const struct tw_rows *rows, int r
 void tw_json_transaction_begin(struct tw_json *json, const struct tw_config *config,
                                const struct tw_rows *rows, int row, int first)
 {
-    unsigned decimals = config->pos_currency_decimals;
+    struct tw_str currency = tw_row_str(rows, row, first + COL_CURRENCY);
+    unsigned decimals = tw_money_decimals(config, currency);
     struct tw_uuid id = tw_row_uuid(rows, row, first + COL_ID);
     tw_json_object(json);
     tw_json_key(json, TW_STR("transactionId"));
@@ -140,7 +143,7 @@ void tw_json_transaction_begin(struct tw_json *json, const struct tw_config *con
               decimals);
     put_money(json, TW_STR("taxTotal"), tw_row_i64(rows, row, first + COL_TAX_TOTAL), decimals);
     put_money(json, TW_STR("total"), tw_row_i64(rows, row, first + COL_TOTAL), decimals);
-    TW_JSON_STR(json, "currency", tw_row_str(rows, row, first + COL_CURRENCY));
+    TW_JSON_STR(json, "currency", currency);
     tw_json_key(json, TW_STR("pricesIncludeTax"));
     tw_json_bool(json, tw_row_bool(rows, row, first + COL_PRICES_INCLUDE_TAX));
     TW_JSON_STR(json, "cashierId", tw_row_str(rows, row, first + COL_CASHIER));

@@ -13,5 +13,6 @@ SELECT verdict, refused_line, (detail).order_id, (detail).store_id, (detail).use
        (detail).item_names, (detail).item_quantities_milli, (detail).item_discounts_minor,
        (detail).item_unit_prices_minor, (detail).item_tax_rates_micro, (detail).item_taxes_minor,
        (detail).item_totals_minor, (detail).subtotal_minor, (detail).discount_total_minor,
-       (detail).tax_total_minor, (detail).total_minor
+       (detail).tax_total_minor, (detail).total_minor,
+       NULL::text AS currency
   FROM cancel_order($1::text, $2::uuid, $3::text, $4::text, $5::bool)

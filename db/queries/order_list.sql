@@ -52,6 +52,7 @@ SELECT (detail).order_id, (detail).store_id, (detail).user_id, (detail).customer
        (detail).item_names, (detail).item_quantities_milli, (detail).item_discounts_minor,
        (detail).item_unit_prices_minor, (detail).item_tax_rates_micro, (detail).item_taxes_minor,
        (detail).item_totals_minor, (detail).subtotal_minor, (detail).discount_total_minor,
-       (detail).tax_total_minor, (detail).total_minor
+       (detail).tax_total_minor, (detail).total_minor,
+       (SELECT t.currency FROM transactions t WHERE t.transaction_id = (detail).transaction_id)
   FROM detailed
  ORDER BY (detail).created_at DESC, (detail).order_id DESC

@@ -20,6 +20,7 @@ SELECT verdict, refused_line, (detail).order_id, (detail).store_id, (detail).use
        (detail).item_names, (detail).item_quantities_milli, (detail).item_discounts_minor,
        (detail).item_unit_prices_minor, (detail).item_tax_rates_micro, (detail).item_taxes_minor,
        (detail).item_totals_minor, (detail).subtotal_minor, (detail).discount_total_minor,
-       (detail).tax_total_minor, (detail).total_minor
+       (detail).tax_total_minor, (detail).total_minor,
+       NULL::text AS currency
   FROM open_order($1::uuid, $2::text, $3::text, $4::uuid, $5::bool, $6::text, $7::text, $8::int8,
                   $9::uuid[], $10::int8[], $11::int8[], $12::bool)

@@ -25,7 +25,8 @@ SELECT verdict, refused_line, (detail).order_id, (detail).store_id, (detail).use
        (detail).item_names, (detail).item_quantities_milli, (detail).item_discounts_minor,
        (detail).item_unit_prices_minor, (detail).item_tax_rates_micro, (detail).item_taxes_minor,
        (detail).item_totals_minor, (detail).subtotal_minor, (detail).discount_total_minor,
-       (detail).tax_total_minor, (detail).total_minor
+       (detail).tax_total_minor, (detail).total_minor,
+       NULL::text AS currency
   FROM patch_order($1::uuid, $2::text, $3::text, $4::bool, $5::bool, $6::uuid, $7::bool, $8::text,
                    $9::bool, $10::text, $11::bool, $12::int8, $13::bool, $14::uuid[], $15::int8[],
                    $16::int8[], $17::bool)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from kit.clients import Connection, assert_problem, at_once
+from kit.clients import Api, Connection, assert_problem, at_once
 
 
 def sold(api, shop, lines, **more):
@@ -146,6 +146,25 @@ def test_50_clients_refund_the_same(gateway, api, shop):
     voids = many(gateway, token, 50, "/v1/transactions/%s/void" % other["transactionId"], {}, lambda i: None)
     assert {status for status, _, _ in voids} == {201} and len({text for _, _, text in voids}) == 1
     assert shop.stock(bread) == 100
+
+
+def test_what_was_sold_in_another_currency_stays_in_it(start, api, shop):
+    """pos.currency was changed to one without decimals: sales, refunds and paid orders of before do not follow."""
+    bread = shop.product(250)
+    sale = sold(api, shop, [(bread, 3)])
+    path = api.post("/v1/orders", json={"items": [{"productId": bread, "quantity": 1}]}).headers["location"]
+    paid = api.post(path + "/checkout", json={"paymentMethod": "card"}, key=str(uuid.uuid4()))
+    assert paid.status_code == 201
+    order = api.get(path).json()
+    assert (order["total"], order["currency"]) == (2.5, "EUR")
+    with Api(start(pos={"currency": "JPY"}), shop.token("manager")) as manager:
+        given = refund(manager, sale, items=[{"line": 0, "quantity": 1}]).json()
+        assert (given["total"], given["items"][0]["lineTotal"], given["currency"]) == (2.5, 2.5, "EUR")
+        shown = read(manager, sale)
+        assert (shown["total"], shown["items"][0]["unitPrice"], shown["currency"]) == (7.5, 2.5, "EUR")
+        assert shown["refunds"] == [given]
+        assert manager.get(path).json() == order and manager.get("/v1/orders").json()["items"] == [order]
+        assert manager.sell(shop.basket(bread)).json()["total"] == 250
 
 
 @pytest.mark.heavy

@@ -192,13 +192,27 @@ static void test_any_double(void **state)
     assert_in_range(taken, 50000, 200000); // a tenth of the half
 }
 
+static void test_decimals_of_what_was_sold_before(void **state)
+{
+    (void)state;
+    const struct tw_config config = {.pos_currency = "JPY", .pos_currency_decimals = 0};
+    assert_int_equal(tw_money_decimals(&config, TW_STR("JPY")), 0);
+    assert_int_equal(tw_money_decimals(&config, TW_STR("EUR")), 2);
+    assert_int_equal(tw_money_decimals(&config, TW_STR("KWD")), 3);
+    assert_int_equal(tw_money_decimals(&config, (struct tw_str){NULL, 0}), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_small_amount), cmocka_unit_test(test_random_amounts),
-        cmocka_unit_test(test_largest_amounts),    cmocka_unit_test(test_out_of_range),
-        cmocka_unit_test(test_too_precise),        cmocka_unit_test(test_spellings),
+        cmocka_unit_test(test_every_small_amount),
+        cmocka_unit_test(test_random_amounts),
+        cmocka_unit_test(test_largest_amounts),
+        cmocka_unit_test(test_out_of_range),
+        cmocka_unit_test(test_too_precise),
+        cmocka_unit_test(test_spellings),
         cmocka_unit_test(test_any_double),
+        cmocka_unit_test(test_decimals_of_what_was_sold_before),
     };
     return cmocka_run_group_tests_name("money", tests, NULL, NULL);
 }

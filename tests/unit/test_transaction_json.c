@@ -110,7 +110,7 @@ static PGresult *make_row(void)
 static void assert_transaction(unsigned decimals, const char *expected)
 {
     static char buffer[8192];
-    struct tw_config config = {.pos_currency_decimals = decimals};
+    struct tw_config config = {.pos_currency = "EUR", .pos_currency_decimals = decimals};
     struct tw_json json = tw_json_fixed(buffer, sizeof buffer);
     PGresult *result = make_row();
     tw_json_transaction(&json, &config, &(struct tw_rows){result, 0, 1}, 0, FIRST);
