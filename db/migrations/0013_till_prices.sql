@@ -3,6 +3,10 @@
 -- sale is recorded at the prices and tax rates that its lines name, and of a product that has been deleted
 -- since. Where the catalogue says otherwise by now, the sale is a price_exception, for somebody to look at.
 -- Of a sale at the counter the catalogue's prices hold, as before.
+--
+-- Mended: record_sales spreads the discounts of baskets before it prices and writes. When a product came back
+-- into the catalogue between the two, the discount of its basket had not been spread and nobody minded: the
+-- sale was recorded with the discount's amount but without the discount.
 
 DROP FUNCTION priced_lines(bool[], int[], uuid[], bigint[], bigint[], bool);
 DROP FUNCTION spread_discounts(bool[], bigint[], int[], uuid[], bigint[], bigint[], bool);
@@ -80,8 +84,8 @@ $$;
 -- The lines' discounts with their shares of the baskets' discounts, in the order of the arguments.
 -- A share is in proportion to what the line costs after its own discount, rounded half-even; the
 -- units that are then missing or too many are the largest lines', one each, the first of equals.
--- refused[n]: the discount of sale n is more than its lines cost. Lines that cannot be sold, and
--- their baskets, are left as they are.
+-- refused[n]: the discount of sale n is more than its lines cost, or was not spread, as one of them cannot
+-- be sold.
 CREATE FUNCTION spread_discounts(
     p_take bool[], p_basket_discount_minor bigint[], p_line_sale int[], p_line_product uuid[],
     p_line_quantity_milli bigint[], p_line_discount_minor bigint[], p_prices_include_tax bool,
@@ -125,8 +129,8 @@ LANGUAGE sql STABLE AS $$
               LEFT JOIN share s ON s.sale = l.sale AND s.line_no = l.line_no),
            (SELECT array_agg(coalesce(b.refused, false) ORDER BY n)
               FROM generate_series(1, cardinality(p_take)) n
-              LEFT JOIN (SELECT DISTINCT sale, basket_minor NOT BETWEEN 1 AND sum_minor AS refused
-                           FROM line WHERE NOT is_refused) b ON b.sale = n)
+              LEFT JOIN (SELECT DISTINCT sale, is_refused OR basket_minor NOT BETWEEN 1 AND sum_minor AS refused
+                           FROM line) b ON b.sale = n)
 $$;
 
 -- The sales with their totals. verdict is NULL for a sale that may be recorded as far as prices,

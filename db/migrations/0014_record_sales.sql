@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
--- record_sales whole, with what 0012 mended in it, for the prices at which a till sold offline (0013).
+-- record_sales whole, with what 0012 mended in it, for the prices at which a till sold offline (0013). New: a
+-- sale that a manager makes in a cashier's name is in the audit log; only its key told who had made it.
 --
 -- Who calls it without them, as a gateway of the version before does during an upgrade and checkout_order
 -- does always, means the catalogue's.
@@ -452,6 +453,16 @@ BEGIN
         EXIT WHEN v_taken = 0;
         v_plain := true;
     END LOOP;
+
+    -- The scope of a key is the principal; a sale itself names the cashier in whose name it was made.
+    IF v_taken > 0 AND p_idempotency_scope <> p_cashier_id THEN
+        INSERT INTO audit_log (actor, action, entity, entity_id, store_id, after)
+        SELECT s.scope, 'transaction.record', 'transaction', s.transaction_id, s.store_id,
+               jsonb_build_object('cashierId', s.cashier_id)
+          FROM unnest(p_idempotency_scope, p_cashier_id, p_transaction_id, p_store_id, v_take)
+               AS s (scope, cashier_id, transaction_id, store_id, take)
+         WHERE s.take AND s.scope <> s.cashier_id;
+    END IF;
 
     IF v_taken = v_sales THEN
         RETURN;

@@ -1,6 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
--- refund_sale whole, with what 0012 mended in it. Mended now: of a product that stands on several lines
--- more could not be given back at once than one of them had.
+-- refund_sale whole, with what 0012 mended in it. Mended now:
+-- - of a product that stands on several lines more could not be given back at once than one of them had;
+-- - the void of an offline sale put back what the stock had lacked, and so had never been taken from it;
+-- - a sale just behind midnight by its till's clock could not be voided before midnight.
 
 -- Gives back: all of a sale (p_is_void), an amount (p_amount_minor), or lines. A line is named by its
 -- number from 0 (p_line), else by its product (p_line_product). One row:
@@ -84,7 +86,7 @@ BEGIN
          WHERE r.transaction_id = p_transaction_id AND r.kind = 'void';
     ELSIF p_is_void AND v_sale.status <> 'completed' THEN
         v_verdict := 'transaction-refunded';
-    ELSIF p_is_void AND v_sale.business_date <> v_today THEN
+    ELSIF p_is_void AND v_sale.business_date < v_today THEN
         v_verdict := 'void-too-late';
     END IF;
 
@@ -101,7 +103,10 @@ BEGIN
         IF p_is_void THEN
             v_give := v_left;
             v_give_milli := v_left_milli;
-            v_back_milli := v_left_milli;
+            -- As it was: of what the stock had lacked nothing was taken from it.
+            SELECT array_agg(i.quantity_milli - i.shortage_milli ORDER BY i.line_no) INTO v_back_milli
+              FROM transaction_items i WHERE i.transaction_id = p_transaction_id;
+            v_today := greatest(v_today, v_sale.business_date);
             v_given := array_fill(true, ARRAY[v_lines]);
         ELSIF p_amount_minor IS NOT NULL THEN
             IF p_amount_minor > (SELECT sum(m) FROM unnest(v_left) m) THEN

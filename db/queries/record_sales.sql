@@ -4,7 +4,7 @@
 -- priority: sale
 -- gather: rows $1..$13; index $14 of $15..$19; index $20 of $21..$23; shared $24..$27
 -- Judges and records a batch of sales; one row per sale in input order (db/migrations/0003, 0006,
--- 0013, 0018).
+-- 0013, 0014).
 -- A refusal is a row, not an error. 40P01, 40001, 23505: another session was in the way and nothing
 -- happened: run it again.
 -- Per sale:

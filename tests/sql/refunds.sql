@@ -65,11 +65,21 @@ BEGIN
     PERFORM pg_temp.equal('too late', pg_temp.back(22, 3, p_void => true), 'void-too-late');
     PERFORM pg_temp.equal('status', (SELECT array_agg(status ORDER BY transaction_id) FROM transactions),
                        '{refunded,voided,completed}'::text[]);
-    -- Sold offline beyond the stock and given back: it is there after all.
+    -- Sold offline beyond the stock. A void undoes the sale, which took one of three; who brings three back
+    -- for a refund has brought three.
     PERFORM pg_temp.sell('[{"id": 4, "offline": true, "lines": [[9, 3000]]}]');
     PERFORM pg_temp.equal('short', pg_temp.back(41, 4, p_void => true), 'recorded 300 0');
+    PERFORM pg_temp.equal('as it was', pg_temp.stock(9), 1000::bigint);
+    PERFORM pg_temp.sell('[{"id": 5, "offline": true, "lines": [[9, 3000]]}]');
+    PERFORM pg_temp.equal('brought back', pg_temp.back(42, 5, '[[0, 3000]]'), 'recorded 300 0');
     PERFORM pg_temp.equal('there', pg_temp.stock(9), 3000::bigint);
-    PERFORM pg_temp.equal('no keys left behind', (SELECT count(*) FROM idempotency_keys WHERE scope = 'boss'), 5::bigint);
+    PERFORM pg_temp.sell(format('[{"id": 6, "at": "%s", "lines": [[3, 1000]]}]', now() + interval '1 day')::jsonb);
+    PERFORM pg_temp.equal('tomorrow', pg_temp.back(43, 6, p_void => true), 'recorded 95 0');
+    PERFORM pg_temp.equal('its day', (SELECT r.business_date = t.business_date FROM refunds r
+        JOIN transactions t USING (transaction_id) WHERE r.refund_id = pg_temp.id(43)), true);
+    PERFORM pg_temp.equal('movements', (SELECT sum(quantity_milli) FROM inventory_movements WHERE product_id = pg_temp.id(9)),
+        pg_temp.stock(9)::numeric);
+    PERFORM pg_temp.equal('no keys left behind', (SELECT count(*) FROM idempotency_keys WHERE scope = 'boss'), 6::bigint);
 
     -- Any sequence at random: sums are exact at the end, nothing is ever negative (constraints).
     PERFORM setseed(0.125);
