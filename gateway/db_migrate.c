@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "gateway/db_connect.h"
 #include "gateway/db_statement.h"
 
 #define PAUSE_MS 500 // for those who came meanwhile
@@ -159,18 +160,35 @@ static void drop_notice(void *arg, const char *message)
     (void)message;
 }
 
-int tw_db_migrate(const char *db_url)
+// The primary, with the password of the moment. NULL: it has been said why not.
+static PGconn *connect_to(const struct tw_config *config)
 {
-    const char *keys[] = {"fallback_application_name", "connect_timeout", "dbname", NULL};
-    const char *values[] = {"tillway migrate", "10", db_url, NULL};
-    PGconn *pg = PQconnectdbParams(keys, values, 1);
-    bool ok = PQstatus(pg) == CONNECTION_OK;
-    if (!ok) {
-        complain("cannot connect", pg);
-    } else {
-        PQsetNoticeProcessor(pg, drop_notice, NULL);
-        ok = migrate(pg);
-    }
+    char fault[512];
+    const char *why = NULL;
+    const struct tw_db_login login = {
+        .url = config->db_url,
+        .password_file = config->db_password_file,
+        .application = "tillway migrate",
+        .server_kind = "read-write",
+        .timeout_s = "10",
+    };
+    PGconn *pg = tw_db_connect_wait(&login, &why);
+    if (pg && PQstatus(pg) == CONNECTION_OK)
+        return pg;
+    if (pg)
+        tw_db_connect_fault(pg, fault, sizeof(fault));
+    (void)fprintf(stderr, "tillway migrate: cannot connect: %s\n", pg ? fault : why);
+    PQfinish(pg);
+    return NULL;
+}
+
+int tw_db_migrate(const struct tw_config *config)
+{
+    PGconn *pg = connect_to(config);
+    if (!pg)
+        return 1;
+    PQsetNoticeProcessor(pg, drop_notice, NULL);
+    bool ok = migrate(pg);
     PQfinish(pg);
     return ok ? 0 : 1;
 }

@@ -13,6 +13,7 @@
 #ifndef TW_DB_MIGRATE_H
 #define TW_DB_MIGRATE_H
 
+#include "config/config.h"
 #include "gateway/base.h"
 
 struct tw_migration {
@@ -25,6 +26,6 @@ extern const size_t tw_n_migrations;
 
 // Prints a line per migration applied on standard output. Returns the exit code; a failure is one
 // line on standard error.
-int tw_db_migrate(const char *db_url);
+int tw_db_migrate(const struct tw_config *config);
 
 #endif

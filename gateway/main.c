@@ -135,7 +135,7 @@ static int run_with_config(struct arguments *arguments, char **argv)
         return 1;
     }
     if (strcmp(arguments->command, "migrate") == 0)
-        code = tw_db_migrate(config->db_url);
+        code = tw_db_migrate(config);
     else if (!is_usable(config, err, sizeof(err)))
         (void)fprintf(stderr, "tillway: %s\n", err);
     else if (!arguments->check_only)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import urllib.parse
 
 import httpx
 import pytest
@@ -247,6 +248,23 @@ def test_migrate_from_five_places_at_once(empty_database):
     assert [process.returncode for process in processes] == [0] * 5, outs
     applied = sorted(int(out.split("tillway migrate: ")[-1].split()[0]) for out, _ in outs)
     assert applied == [0, 0, 0, 0, n_migrations()]
+
+
+def test_migrate_reads_the_password_file(empty_database, tmp_path):
+    parts = urllib.parse.urlsplit(empty_database.url)
+    role, file = "migrator_%d" % os.getpid(), tmp_path / "password"
+    empty_database.rows("CREATE ROLE %s SUPERUSER LOGIN PASSWORD 'right'" % role)
+    try:
+        for word, code, told in (("wrong", 1, "password authentication failed"), ("right", 0, "up to date")):
+            file.write_text(word + "\n")
+            done = run([BINARY, "migrate", "-c", MIGRATE_CONFIG], env=clean_environment(
+                TILLWAY_DB_URL=parts._replace(netloc="%s@127.0.0.1:%d" % (role, parts.port)).geturl(),
+                TILLWAY_DB_PASSWORD_FILE=str(file)))
+            assert (done.returncode, told in done.stdout + done.stderr) == (code, True), done
+            assert len(done.stderr.splitlines()) == code
+    finally:
+        empty_database.rows("REASSIGN OWNED BY %s TO CURRENT_USER" % role)
+        empty_database.rows("DROP ROLE %s" % role)
 
 
 def migrated_before(database, name):
