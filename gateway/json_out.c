@@ -184,20 +184,33 @@ static void put_escaped(struct tw_json *json, struct tw_str value)
     put(json, "\"", 1);
 }
 
+static inline void put_quoted(struct tw_json *json, char *p, struct tw_str value)
+{
+    *p++ = '"';
+    memcpy(p, value.p, value.n);
+    p[value.n] = '"';
+    json->n += value.n + 2;
+}
+
+void tw_json_str_plain(struct tw_json *json, struct tw_str value)
+{
+    char *p = begin(json, value.n + 2);
+    if (p)
+        put_quoted(json, p, value);
+}
+
 void tw_json_str(struct tw_json *json, struct tw_str value)
 {
     char *p = begin(json, value.n + 2);
     if (!p)
         return;
-    *p++ = '"';
-    json->n++;
-    if (!is_all_plain(value)) {
-        put_escaped(json, value);
+    if (is_all_plain(value)) {
+        put_quoted(json, p, value);
         return;
     }
-    memcpy(p, value.p, value.n);
-    p[value.n] = '"';
-    json->n += value.n + 1;
+    *p = '"';
+    json->n++;
+    put_escaped(json, value);
 }
 
 void tw_json_str_untrusted(struct tw_json *json, struct tw_str value)

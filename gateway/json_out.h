@@ -76,6 +76,9 @@ void tw_json_decimal_short(struct tw_json *json, int64_t value, unsigned decimal
 // A ready-made JSON value.
 void tw_json_raw(struct tw_json *json, struct tw_str value);
 
+// A string in which nothing is to be escaped: one that is a tw_plain_run.
+void tw_json_str_plain(struct tw_json *json, struct tw_str value);
+
 // A string of bytes that may be anything: what is not valid UTF-8 or not printable becomes '?'.
 void tw_json_str_untrusted(struct tw_json *json, struct tw_str value);
 

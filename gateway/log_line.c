@@ -46,7 +46,7 @@ static void json_str(struct tw_json *json, struct tw_str key, struct tw_str valu
 {
     tw_json_key(json, key);
     if (value.n <= max && tw_plain_run(value) == value.n)
-        tw_json_str(json, value);
+        tw_json_str_plain(json, value);
     else
         tw_json_str_untrusted(json, cut(value, max));
 }
