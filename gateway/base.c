@@ -64,8 +64,9 @@ static bool is_plain(unsigned char c)
 }
 
 // Sixteen bytes at once; GCC makes SSE2 or NEON of it.
-typedef unsigned char bytes16 __attribute__((vector_size(16)));
-typedef uint64_t halves16 __attribute__((vector_size(16)));
+#define WIDE 16
+typedef unsigned char bytes16 __attribute__((vector_size(WIDE)));
+typedef uint64_t halves16 __attribute__((vector_size(WIDE)));
 
 static bool are_plain(bytes16 v)
 {
@@ -92,13 +93,12 @@ static bool is_short_plain(struct tw_str s)
 size_t tw_plain_run(struct tw_str s)
 {
     size_t i = 0;
-    while (s.n - i >= sizeof(bytes16) && are_plain(sixteen_at(s.p + i)))
-        i += sizeof(bytes16);
+    while (s.n - i >= WIDE && are_plain(sixteen_at(s.p + i)))
+        i += WIDE;
     // What is left, at once, with some of those before it.
-    if (s.n >= sizeof(bytes16) && s.n - i < sizeof(bytes16) &&
-        are_plain(sixteen_at(s.p + s.n - sizeof(bytes16))))
+    if (s.n >= WIDE && s.n - i < WIDE && are_plain(sixteen_at(s.p + s.n - WIDE)))
         return s.n;
-    if (s.n >= 8 && s.n < sizeof(bytes16) && is_short_plain(s))
+    if (s.n >= 8 && s.n < WIDE && is_short_plain(s))
         return s.n;
     while (i < s.n && is_plain((unsigned char)s.p[i]))
         i++;
