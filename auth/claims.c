@@ -232,15 +232,11 @@ static const char *check_but_expiry(const struct tw_claims *claims,
 
 static bool is_member_of_any(const struct tw_claims *claims, const struct tw_texts *groups)
 {
-    if (groups->n == 0)
-        return true;
-    for (size_t i = 0, n = tw_claims_group_count(claims); i < n; i++) {
-        struct tw_str group = tw_claims_group(claims, i);
+    for (size_t i = 0; i < string_count(claims->groups); i++)
         for (size_t j = 0; j < groups->n; j++)
-            if (tw_str_eq(group, tw_str_of(groups->items[j])))
+            if (tw_str_eq(string_at(claims->groups, i), tw_str_of(groups->items[j])))
                 return true;
-    }
-    return false;
+    return groups->n == 0;
 }
 
 bool tw_claims_has_scope(struct tw_str granted, const struct tw_texts *required)

@@ -131,19 +131,6 @@ def test_scopes_and_groups_of_an_issuer(start, issuer):
         assert challenge(answer)["error"] == "insufficient_scope"
 
 
-def test_an_issuers_groups_are_found_as_roles_are(start, issuer):
-    """A claim that is one string is a list of words."""
-    gateway = start(auth={"issuers": [issuer.yaml(groups=["staff"])], "roles": {"claim": "team"}})
-    with Api(gateway) as api:
-        def me(team):
-            return api.get("/v1/me", token=issuer.token("none", claims={"team": team}))
-        for team in ("staff", "cashier staff", ["cashier", "staff"]):
-            assert me(team).status_code == 200, team
-        assert me("cashier staff").json()["roles"] == ["cashier"]
-        for team in ("cashier", "staffs", ["cashier staff"]):
-            assert_problem(me(team), 403, "forbidden")
-
-
 def test_several_issuers_each_with_its_own_keys(start, issuer, work):
     second = Issuer(os.path.join(work, "issuer-second")).start()
     try:

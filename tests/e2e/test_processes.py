@@ -393,7 +393,7 @@ def test_a_master_without_descriptors_does_not_spin(start, issuer):
     with Api(gateway, issuer.token()) as api:
         assert api.get("/v1/me").status_code == 200
     resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE, before)
-    crowd[0].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    crowd[0].sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert crowd[0].recv(4096).startswith(b"HTTP/1.1 200 ")
     for sock in crowd:
         sock.close()

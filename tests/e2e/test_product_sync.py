@@ -159,8 +159,8 @@ def test_what_is_rare_is_found_behind_many_and_page_by_page(api, manager, shop):
     """More products than are walked before the indexes are asked: 2,000."""
     category, word = uuid.uuid4().hex, "zq" + uuid.uuid4().hex[:6]
     for batch in range(5):
-        items = [{"name": "%s %d" % (word if n % 250 == 3 else "plain", n), "price": 1, "category": category}
-                 for n in range(500)]
+        items = [{"name": "%s %d" % (word if n % 250 == 3 else "plain", n), "price": 1, "category": category,
+                  "sku": uuid.uuid4().hex} for n in range(500)]
         results = manager.post("/v1/products/batch", json=items).json()["results"]
         assert {r["status"] for r in results} == {"created"}
     for query in ("category=%s&q=%s" % (category, word), "q=" + word.upper(), "q=" + word[:5],

@@ -151,7 +151,8 @@ def test_the_librarys_answers_are_hard(gateway, shop):
         assert_hard(answer)
     answer = http2.request(gateway.http, [
         (":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/v1/products"),
-        ("authorization", "Bearer " + shop.token("manager"))], b" " * (BODY_MAX + 1))
+        ("content-type", "application/json"), ("authorization", "Bearer " + shop.token("manager"))],
+        b" " * (BODY_MAX + 1))
     assert answer.status_code == 413
     assert_hard(answer)
 

@@ -334,40 +334,6 @@ static void test_times(void **state)
         expect_verdict(cases[i].payload, cases[i].status, cases[i].reason);
 }
 
-// One of the issuer's groups is needed, found as roles are: a string is a list of words, an element
-// of an array one name.
-static void test_groups_that_may_come_in(void **state)
-{
-    (void)state;
-    static const char *const names_of_groups[] = {"staff", "night shift"};
-    struct tw_issuer_rules some = rules;
-    some.groups = (struct tw_texts){names_of_groups, TW_COUNT(names_of_groups)};
-    static const struct {
-        const char *claim;
-        bool passes;
-    } cases[] = {
-        {"\"staff\"", true},
-        {"\"admins staff\"", true},
-        {"\"  staff admins \"", true},
-        {"\"admins staffs\"", false},
-        {"\"night shift\"", false}, // two words
-        {"\"\"", false},
-        {"[\"admins\",\"staff\"]", true},
-        {"[\"night shift\"]", true},
-        {"[\"admins staff\"]", false}, // one name
-        {"[]", false},
-    };
-    for (size_t i = 0; i < TW_COUNT(cases); i++) {
-        char *payload = kit_format(P(I, LATER, ACCESS TILL ",\"cognito:groups\":%s"),
-                                   cases[i].claim);
-        expect_verdict_by(&some, payload, cases[i].passes ? TW_OK : TW_FORBIDDEN,
-                          cases[i].passes ? NULL : "in none of the groups");
-        free(payload);
-    }
-    expect_verdict_by(&some, P(I, LATER, ACCESS TILL), TW_FORBIDDEN, "in none of the groups");
-    expect_verdict(P(I, LATER, ACCESS TILL ",\"cognito:groups\":\"\""), TW_OK, NULL);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -381,7 +347,6 @@ int main(void)
         cmocka_unit_test(test_issuer_use_and_audience),
         cmocka_unit_test(test_other_rules),
         cmocka_unit_test(test_times),
-        cmocka_unit_test(test_groups_that_may_come_in),
     };
     return cmocka_run_group_tests_name("auth claims", tests, NULL, NULL);
 }
