@@ -144,7 +144,8 @@ def test_who_asks_during_a_reload_waits_for_the_next(start, mode):  # noqa: F811
     answers = []
     first = threading.Thread(target=lambda: answers.append(post_reload(g)))
     first.start()
-    assert eventually(lambda: len(workers_of(g)) == 2)
+    assert eventually(lambda: {w["generation"] for w in list_workers(g) if w["heartbeatAgeSeconds"] is not None}
+                      == {1, 2}), "it turns: it has read the mode"
     mode.write_text("")
     status, _, body = post_reload(g)  # the first one fails meanwhile
     first.join(30)
