@@ -165,8 +165,8 @@ def test_a_lost_connection_is_asked_again(looking_up, till, own_database):
     lock = locked(own_database)
     gets = Gets(gateway, till.token(), ["/v1/products/" + product] * 9)
     waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    eventually(lambda: gateway.metrics()[QUEUED] >= 1 and len(own_database.rows(waiting)) == 2,
-               what="both connections are held up")
+    eventually(lambda: gateway.metrics()["tillway_requests_in_flight"] == 9 and len(own_database.rows(waiting)) == 2,
+               what="all nine are there and both connections are held up")
     own_database.rows("SELECT pg_terminate_backend(pid) FROM (%s) w" % waiting)
     lock.close()
     assert [answer.status_code for answer in gets.join()] == [200] * 9

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from kit.clients import Api, Connection
-from kit.processes import eventually, patient, scaled
+from kit.processes import eventually, scaled
 from kit.till import Reader, Till
 
 pytestmark = pytest.mark.heavy
@@ -151,11 +151,11 @@ def test_who_needs_the_primary_holds_up_nobody(beside_a_replica, pair, pair_shop
         eventually(lambda: stranger.read > before + 20)
         pair.broken = True
         pair.primary.stop_immediate()
-        at, stranger.slowest_s = stranger.read, 0
+        at = stranger.read
         eventually(lambda: sum(writer.unavailable for writer in writers) > 4, what="writers wait in vain")
-        eventually(lambda: stranger.read > at + 20)
-        assert stranger.slowest_s < patient(0.5), "%.2f s" % stranger.slowest_s
-        assert (stranger.wrong, stranger.unavailable) == ([], 0)
+        # Behind each of those it would have waited for seconds. One may have met a replica that the machine held up.
+        assert stranger.read > at + 50
+        assert stranger.wrong == [] and stranger.unavailable <= 1
         pair.primary.start()
         Till.wait_for_more(tills, 5)
     finally:
