@@ -173,6 +173,8 @@ ARRAY[1, 1, 1]
 ARRAY[({products})[:a::int], ({products})[:b::int], ({products})[:c::int]]
 ARRAY[1000, 1000, 1000]
 ARRAY[0, 0, 0]
+ARRAY[NULL, NULL, NULL]
+ARRAY[NULL, NULL, NULL]
 '{{}}'
 '{{}}'
 '{{}}'
