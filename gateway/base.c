@@ -4,6 +4,8 @@
 #include <endian.h>
 #include <time.h>
 
+#include "gateway/bytes16.h"
+
 static char ascii_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
@@ -63,42 +65,21 @@ static bool is_plain(unsigned char c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-// Sixteen bytes at once; GCC makes SSE2 or NEON of it.
-#define WIDE 16
-typedef unsigned char bytes16 __attribute__((vector_size(WIDE)));
-typedef uint64_t halves16 __attribute__((vector_size(WIDE)));
-
-static bool are_plain(bytes16 v)
+static bool are_plain(tw_bytes16 v)
 {
-    halves16 others = (halves16)((v < 0x20) | (v >= 0x7f) | (v == '"') | (v == '\\'));
-    return (others[0] | others[1]) == 0;
-}
-
-static bytes16 sixteen_at(const char *p)
-{
-    bytes16 v;
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-// Of a text of 8 to 15 bytes: of its begin and its end, which overlap.
-static bool is_short_plain(struct tw_str s)
-{
-    uint64_t first, last;
-    memcpy(&first, s.p, sizeof(first));
-    memcpy(&last, s.p + s.n - sizeof(last), sizeof(last));
-    return are_plain((bytes16)(halves16){first, last});
+    return !tw_bytes16_any((v < 0x20) | (v >= 0x7f) | (v == '"') | (v == '\\'));
 }
 
 size_t tw_plain_run(struct tw_str s)
 {
     size_t i = 0;
-    while (s.n - i >= WIDE && are_plain(sixteen_at(s.p + i)))
-        i += WIDE;
+    while (s.n - i >= TW_BYTES16 && are_plain(tw_bytes16_at(s.p + i)))
+        i += TW_BYTES16;
     // What is left, at once, with some of those before it.
-    if (s.n >= WIDE && s.n - i < WIDE && are_plain(sixteen_at(s.p + s.n - WIDE)))
+    if (s.n >= TW_BYTES16 && s.n - i < TW_BYTES16 &&
+        are_plain(tw_bytes16_at(s.p + s.n - TW_BYTES16)))
         return s.n;
-    if (s.n >= 8 && s.n < WIDE && is_short_plain(s))
+    if (s.n >= 8 && s.n < TW_BYTES16 && are_plain(tw_bytes16_of_ends(s.p, s.n)))
         return s.n;
     while (i < s.n && is_plain((unsigned char)s.p[i]))
         i++;

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "gateway/bytes16.h"
+
 struct tw_json tw_json_fixed(char *buffer, size_t cap)
 {
     return (struct tw_json){.p = buffer, .cap = cap};
@@ -125,44 +127,33 @@ static bool is_plain(unsigned char c)
     return c >= 0x20 && c != '"' && c != '\\' && c != 0x7f;
 }
 
-// Sixteen bytes at once; GCC makes SSE2 or NEON of it.
-typedef unsigned char bytes16 __attribute__((vector_size(16)));
-typedef uint64_t halves16 __attribute__((vector_size(16)));
-
-static bool are_plain(bytes16 v)
+static bool are_plain(tw_bytes16 v)
 {
-    halves16 escaped = (halves16)((v < 0x20) | (v == '"') | (v == '\\') | (v == 0x7f));
-    return (escaped[0] | escaped[1]) == 0;
+    return !tw_bytes16_any((v < 0x20) | (v == '"') | (v == '\\') | (v == 0x7f));
 }
 
-// The same of a text of 4 to 15 bytes: of its begin and its end, which overlap.
+// The same of a text of 4 to 15 bytes.
 static bool is_short_plain(const char *p, size_t n)
 {
-    if (n >= 8) {
-        uint64_t first, last;
-        memcpy(&first, p, sizeof(first));
-        memcpy(&last, p + n - sizeof(last), sizeof(last));
-        return are_plain((bytes16)(halves16){first, last});
-    }
-    uint32_t first, last;
+    if (n >= 8)
+        return are_plain(tw_bytes16_of_ends(p, n));
+    uint32_t first, last; // which overlap
     memcpy(&first, p, sizeof(first));
     memcpy(&last, p + n - sizeof(last), sizeof(last));
     uint64_t both = (uint64_t)last << 32 | first;
-    return are_plain((bytes16)(halves16){both, both});
+    return are_plain((tw_bytes16)(tw_halves16){both, both});
 }
 
 // Nothing in it is to be escaped. False may also be said of a few bytes without need.
 static bool is_all_plain(struct tw_str s)
 {
-    bytes16 v;
     if (s.n < 4)
         return false;
-    if (s.n < sizeof(v))
+    if (s.n < TW_BYTES16)
         return is_short_plain(s.p, s.n);
-    for (size_t i = 0; i < s.n; i += sizeof(v)) {
-        size_t at = s.n - i < sizeof(v) ? s.n - sizeof(v) : i; // the last ones overlap
-        memcpy(&v, s.p + at, sizeof(v));
-        if (!are_plain(v))
+    for (size_t i = 0; i < s.n; i += TW_BYTES16) {
+        size_t at = s.n - i < TW_BYTES16 ? s.n - TW_BYTES16 : i; // the last ones overlap
+        if (!are_plain(tw_bytes16_at(s.p + at)))
             return false;
     }
     return true;
