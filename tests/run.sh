@@ -192,17 +192,17 @@ e2e)
     end e2e
     ;;
 all)
-    [ ! -x tests/lint/run.sh ] || start lint tests/lint/run.sh
+    [ ! -x tests/lint/run.sh ] || start lint nice tests/lint/run.sh
     start unit tests/run-unit.sh build
     start_postgres pg
     end unit
     start unit-asan tests/run-unit.sh build/asan
     start sql tests/sql/run.sh "$(dev/postgres.sh url "$work/pg" sql_tests)"
+    start_postgres pg-asan
     end unit-asan
+    start_e2e e2e-asan build/asan/tillway pg-asan # the longest: first, beside what is left of lint
     end sql
     [ -z "${pid_of[lint]:-}" ] || end lint
-    start_postgres pg-asan
-    start_e2e e2e-asan build/asan/tillway pg-asan
     start_e2e e2e build/tillway pg
     end e2e
     TILLWAY_MASTER_HARNESS=$PWD/build/master-harness start_pytest master tests/master
