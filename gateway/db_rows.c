@@ -104,6 +104,11 @@ void tw_param_uuid(struct tw_params *params, const struct tw_uuid *value)
     put_value(params, value->bytes, sizeof(value->bytes));
 }
 
+void tw_param_uuid_if(struct tw_params *params, bool present, const struct tw_uuid *value)
+{
+    put_value(params, present ? value->bytes : NULL, sizeof(value->bytes));
+}
+
 void tw_param_i32(struct tw_params *params, int32_t value)
 {
     uint32_t wire = htobe32((uint32_t)value);

@@ -36,6 +36,7 @@ void tw_param_null(struct tw_params *params);
 void tw_param_str(struct tw_params *params, struct tw_str value);
 void tw_param_optional(struct tw_params *params, struct tw_str value); // NULL when value.p is NULL
 void tw_param_uuid(struct tw_params *params, const struct tw_uuid *value);
+void tw_param_uuid_if(struct tw_params *params, bool present, const struct tw_uuid *value);
 void tw_param_i32(struct tw_params *params, int32_t value);
 void tw_param_i64(struct tw_params *params, int64_t value);
 void tw_param_bool(struct tw_params *params, bool value);

@@ -4,6 +4,7 @@
 #include "gateway/reply.h"
 #include "handlers/etag.h"
 #include "handlers/handlers.h"
+#include "handlers/idempotency.h"
 #include "handlers/page.h"
 #include "handlers/params.h"
 #include "handlers/schema.h"
@@ -17,8 +18,8 @@
 // case.
 #define CURSOR_MAX_BYTES (TW_UUID_TEXT_LEN + 1 + 2 * (EMAIL_MAX_BYTES * 3 / 2))
 
-// Result columns of customer_get, customer_list and customer_create; customer_patch has the verdict
-// before them.
+// Result columns of customer_get and customer_list; customer_create and customer_patch have the
+// verdict before them.
 enum {
     COL_ID,
     COL_NAME,
@@ -252,6 +253,16 @@ static bool check(struct tw_req *req, const struct customer *customer, struct tw
     return false;
 }
 
+// Columns of customer_create and customer_patch.
+enum { COL_VERDICT, COL_CUSTOMER };
+
+static struct tw_verdict fail_creation(struct tw_req *req, struct tw_str verdict)
+{
+    if (tw_str_eq(verdict, TW_STR("not-found")))
+        return tw_fail(req, TW_NOT_FOUND, "The customer was added under this key, and erased.");
+    return tw_fail(req, tw_status_by_code(verdict), TW_KEY_IS_USED);
+}
+
 static struct tw_verdict customer_create_2_written(struct tw_req *req,
                                                    const struct tw_db_result *result)
 {
@@ -259,36 +270,42 @@ static struct tw_verdict customer_create_2_written(struct tw_req *req,
                                                    TW_STR("There is one under this id.")};
     if (result->status == TW_ALREADY_EXISTS)
         return tw_fail_errors(req, TW_ALREADY_EXISTS, "Such a customer exists.", &exists, 1);
-    struct tw_uuid id = tw_row_uuid(result->rows, 0, COL_ID);
+    if (tw_rows_count(result->rows) != 1)
+        return tw_fail(req, TW_INTERNAL, NULL);
+    struct tw_str verdict = tw_row_str(result->rows, 0, COL_VERDICT);
+    bool is_replay = tw_str_eq(verdict, TW_STR("replayed"));
+    if (!is_replay && !tw_str_eq(verdict, TW_STR("created")))
+        return fail_creation(req, verdict);
+    if (is_replay)
+        tw_reply_header(req, TW_STR("idempotency-replayed"), TW_STR("true"));
+    struct tw_uuid id = tw_row_uuid(result->rows, 0, COL_CUSTOMER + COL_ID);
     char location[14 + TW_UUID_TEXT_LEN];
     memcpy(location, "/v1/customers/", 14);
     tw_uuid_format(&id, location + 14);
     tw_reply_header(req, TW_STR("location"), (struct tw_str){location, sizeof(location)});
-    return reply_customer(req, 201, result->rows, 0);
+    return reply_customer(req, 201, result->rows, COL_CUSTOMER);
 }
 
 struct tw_verdict tw_customer_create(struct tw_req *req)
 {
     struct customer customer;
+    struct tw_str key;
     struct tw_verdict verdict;
-    if (!tw_body_parse(req, &new_schema, &customer, &verdict) || !check(req, &customer, &verdict))
+    if (!tw_body_parse(req, &new_schema, &customer, &verdict) || !check(req, &customer, &verdict) ||
+        !tw_idempotency_key_if_any(req, &key, &verdict))
         return verdict;
-    struct tw_uuid id = customer.customer_id.present ? customer.customer_id.value
-                                                     : tw_uuid_v7(req->received_unix_ms);
     char buffer[1024];
     struct tw_params params;
     tw_params_init(&params, buffer, sizeof(buffer));
     tw_param_str(&params, req->principal->subject);
-    tw_param_uuid(&params, &id);
+    tw_param_uuid_if(&params, customer.customer_id.present, &customer.customer_id.value);
     tw_param_str(&params, customer.name);
     tw_param_optional(&params, customer.phone);
     tw_param_optional(&params, customer.email);
     tw_param_optional(&params, customer.notes);
+    tw_param_creation(req, TW_STR("POST /v1/customers"), key, &params);
     return tw_await_db(req, TW_STMT_CUSTOMER_CREATE, &params, customer_create_2_written);
 }
-
-// Columns of customer_patch.
-enum { COL_VERDICT, COL_CUSTOMER };
 
 static struct tw_verdict fail_change(struct tw_req *req, struct tw_str verdict)
 {

@@ -127,7 +127,7 @@ static const char *refusal_detail(enum tw_status status)
 {
     switch (status) {
     case TW_IDEMPOTENCY_MISMATCH:
-        return "This key belongs to another request. Send the same one again, or a new key.";
+        return TW_KEY_IS_USED;
     case TW_UNKNOWN_PRODUCT:
         return "A line names a product that is not in the catalogue.";
     case TW_INSUFFICIENT_STOCK:

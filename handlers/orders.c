@@ -4,6 +4,7 @@
 #include "gateway/reply.h"
 #include "handlers/etag.h"
 #include "handlers/handlers.h"
+#include "handlers/idempotency.h"
 #include "handlers/money.h"
 #include "handlers/order_json.h"
 #include "handlers/page.h"
@@ -191,14 +192,6 @@ static const struct tw_field patch_fields[] = {
 static const struct tw_schema patch_schema = {patch_fields, TW_COUNT(patch_fields),
                                               sizeof(struct order)};
 
-static void put_optional_uuid(struct tw_params *params, const struct tw_optional_uuid *value)
-{
-    if (value->present)
-        tw_param_uuid(params, &value->value);
-    else
-        tw_param_null(params);
-}
-
 // No discount is NULL, as is one of nothing.
 static void put_discount(struct tw_params *params, const struct tw_number *discount)
 {
@@ -245,6 +238,8 @@ static struct tw_verdict fail_change(struct tw_req *req, const struct tw_rows *r
     case TW_ALREADY_EXISTS:
         error.pointer = TW_STR("/orderId");
         break;
+    case TW_IDEMPOTENCY_MISMATCH:
+        return tw_fail(req, status, TW_KEY_IS_USED);
     default:
         return tw_fail(req, status, "Read the order again.");
     }
@@ -260,8 +255,11 @@ static struct tw_verdict order_open_2_written(struct tw_req *req, const struct t
 {
     if (tw_rows_count(result->rows) != 1)
         return tw_fail(req, TW_INTERNAL, NULL);
-    if (!is_verdict(result->rows, TW_STR("opened")))
+    bool is_replay = is_verdict(result->rows, TW_STR("replayed"));
+    if (!is_replay && !is_verdict(result->rows, TW_STR("opened")))
         return fail_change(req, result->rows);
+    if (is_replay)
+        tw_reply_header(req, TW_STR("idempotency-replayed"), TW_STR("true"));
     struct tw_uuid id = tw_order_id(result->rows, 0, COL_ORDER);
     char location[11 + TW_UUID_TEXT_LEN];
     memcpy(location, "/v1/orders/", 11);
@@ -273,26 +271,26 @@ static struct tw_verdict order_open_2_written(struct tw_req *req, const struct t
 struct tw_verdict tw_order_open(struct tw_req *req)
 {
     struct order order;
-    struct tw_str store;
+    struct tw_str store, key;
     struct tw_verdict verdict;
     if (!tw_body_parse(req, &new_schema, &order, &verdict) ||
-        !tw_store_choose(req, order.store_id, &store, &verdict))
+        !tw_store_choose(req, order.store_id, &store, &verdict) ||
+        !tw_idempotency_key_if_any(req, &key, &verdict))
         return verdict;
-    struct tw_uuid id = order.order_id.present ? order.order_id.value
-                                               : tw_uuid_v7(req->received_unix_ms);
     char buffer[2048];
     struct tw_params params;
     tw_params_init(&params, buffer, sizeof(buffer));
-    tw_param_uuid(&params, &id);
+    tw_param_uuid_if(&params, order.order_id.present, &order.order_id.value);
     tw_param_str(&params, store);
     tw_param_str(&params, req->principal->subject);
-    put_optional_uuid(&params, &order.customer_id);
+    tw_param_uuid_if(&params, order.customer_id.present, &order.customer_id.value);
     tw_param_bool(&params, order.parked.value);
     tw_param_optional(&params, order.label);
     tw_param_optional(&params, order.note);
     put_discount(&params, &order.discount);
     put_items(&params, &order.items);
     tw_param_bool(&params, req->config->pos_prices_include_tax);
+    tw_param_creation(req, TW_STR("POST /v1/orders"), key, &params);
     return tw_await_db(req, TW_STMT_ORDER_OPEN, &params, order_open_2_written);
 }
 
@@ -326,7 +324,7 @@ struct tw_verdict tw_order_patch(struct tw_req *req)
     else
         tw_param_null(&params);
     tw_param_bool(&params, order.customer_id.present || order.customer_is_null);
-    put_optional_uuid(&params, &order.customer_id);
+    tw_param_uuid_if(&params, order.customer_id.present, &order.customer_id.value);
     tw_param_bool(&params, order.label.p || order.label_is_null);
     tw_param_optional(&params, order.label);
     tw_param_bool(&params, order.note.p || order.note_is_null);

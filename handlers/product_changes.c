@@ -8,6 +8,7 @@
 #include "gateway/reply.h"
 #include "handlers/etag.h"
 #include "handlers/handlers.h"
+#include "handlers/idempotency.h"
 #include "handlers/params.h"
 #include "handlers/product_body.h"
 #include "handlers/product_json.h"
@@ -79,30 +80,37 @@ static struct tw_verdict product_create_2_written(struct tw_req *req,
 {
     static const struct tw_problem_error exists = {TW_STR("/productId"), "already-exists",
                                                    TW_STR("There is one under this id.")};
-    if (is_verdict(result) &&
-        tw_str_eq(tw_row_str(result->rows, 0, COL_VERDICT), TW_STR("precondition-failed")))
-        return fail_exists(req, &exists);
-    return answer(req, result);
+    if (!is_verdict(result))
+        return answer(req, result);
+    struct tw_str verdict = tw_row_str(result->rows, 0, COL_VERDICT);
+    if (tw_str_eq(verdict, TW_STR("replayed"))) {
+        tw_reply_header(req, TW_STR("idempotency-replayed"), TW_STR("true"));
+        return reply_product(req, result->rows, 201);
+    }
+    if (tw_str_eq(verdict, TW_STR("idempotency-mismatch")))
+        return tw_fail(req, TW_IDEMPOTENCY_MISMATCH, TW_KEY_IS_USED);
+    if (tw_str_eq(verdict, TW_STR("not-found")))
+        return tw_fail(req, TW_NOT_FOUND, "The product was added under this key, and deleted.");
+    return tw_str_eq(verdict, TW_STR("precondition-failed")) ? fail_exists(req, &exists)
+                                                             : answer(req, result);
 }
 
 struct tw_verdict tw_product_create(struct tw_req *req)
 {
     struct tw_product_body body;
+    struct tw_str key;
     struct tw_verdict verdict;
-    if (!tw_body_parse(req, &tw_product_whole_schema, &body, &verdict))
+    if (!tw_body_parse(req, &tw_product_whole_schema, &body, &verdict) ||
+        !tw_idempotency_key_if_any(req, &key, &verdict))
         return verdict;
-    struct tw_product_put put = {.product = &body,
-                                 .product_id = body.product_id.present
-                                                   ? body.product_id.value
-                                                   : tw_uuid_v7(req->received_unix_ms)};
     char buffer[2048];
     struct tw_params params;
     tw_params_init(&params, buffer, sizeof(buffer));
     tw_param_str(&params, req->principal->subject);
-    tw_param_null(&params);
-    tw_param_bool(&params, true);
-    tw_param_product_puts(&params, &put, 1);
-    return tw_await_db(req, TW_STMT_PRODUCT_PUT, &params, product_create_2_written);
+    tw_param_uuid_if(&params, body.product_id.present, &body.product_id.value);
+    tw_param_product_fields(&params, &body);
+    tw_param_creation(req, TW_STR("POST /v1/products"), key, &params);
+    return tw_await_db(req, TW_STMT_PRODUCT_CREATE, &params, product_create_2_written);
 }
 
 // ---- PUT and PATCH /v1/products/{productId} -----------------------------------------------------

@@ -53,24 +53,40 @@ static void put_tax_rate(struct tw_params *params, const struct tw_product_put *
     tw_param_i32(params, (int32_t)put->product->tax_rate.value);
 }
 
-void tw_param_product_puts(struct tw_params *params, const struct tw_product_put *puts, size_t n)
+static void put_array(struct tw_params *params, enum tw_array_of type, put_one put,
+                      const struct tw_product_put *puts, size_t n)
+{
+    tw_param_array(params, type, n);
+    for (size_t i = 0; i < n; i++)
+        put(params, &puts[i]);
+    tw_param_array_end(params);
+}
+
+static void put_fields(struct tw_params *params, const struct tw_product_put *puts, size_t n)
 {
     static const struct {
         enum tw_array_of type;
         put_one put;
     } columns[] = {
-        {TW_ARRAY_UUID, put_id},          {TW_ARRAY_BOOL, put_by_sku},
         {TW_ARRAY_TEXT, put_name},        {TW_ARRAY_I64, put_price},
         {TW_ARRAY_TEXT, put_description}, {TW_ARRAY_TEXT, put_category},
         {TW_ARRAY_TEXT, put_image},       {TW_ARRAY_TEXT, put_sku},
         {TW_ARRAY_TEXT, put_barcode},     {TW_ARRAY_I32, put_tax_rate},
     };
-    for (size_t column = 0; column < TW_COUNT(columns); column++) {
-        tw_param_array(params, columns[column].type, n);
-        for (size_t i = 0; i < n; i++)
-            columns[column].put(params, &puts[i]);
-        tw_param_array_end(params);
-    }
+    for (size_t column = 0; column < TW_COUNT(columns); column++)
+        put_array(params, columns[column].type, columns[column].put, puts, n);
+}
+
+void tw_param_product_puts(struct tw_params *params, const struct tw_product_put *puts, size_t n)
+{
+    put_array(params, TW_ARRAY_UUID, put_id, puts, n);
+    put_array(params, TW_ARRAY_BOOL, put_by_sku, puts, n);
+    put_fields(params, puts, n);
+}
+
+void tw_param_product_fields(struct tw_params *params, const struct tw_product_body *product)
+{
+    put_fields(params, &(struct tw_product_put){.product = product}, 1);
 }
 
 struct tw_problem_error tw_product_taken(struct tw_str field)

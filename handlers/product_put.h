@@ -17,6 +17,9 @@ struct tw_product_put {
 // $4 to $13 of product_put.
 void tw_param_product_puts(struct tw_params *params, const struct tw_product_put *puts, size_t n);
 
+// The fields of one product as arrays of one: $3 to $10 of product_create.
+void tw_param_product_fields(struct tw_params *params, const struct tw_product_body *product);
+
 // The fault of a product whose `field` (sku or barcode, as the statement has it) another one has.
 struct tw_problem_error tw_product_taken(struct tw_str field);
 

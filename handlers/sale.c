@@ -206,14 +206,6 @@ bool tw_sale_check(struct tw_req *req, struct tw_sale_record *record, struct tw_
 
 #define EACH(record) for (size_t i_ = 0; i_ < n && ((record) = records[i_], true); i_++)
 
-static void optional_uuid(struct tw_params *params, const struct tw_optional_uuid *value)
-{
-    if (value->present)
-        tw_param_uuid(params, &value->value);
-    else
-        tw_param_null(params);
-}
-
 static void optional_i64(struct tw_params *params, bool present, int64_t value)
 {
     if (present)
@@ -288,7 +280,7 @@ static void put_basket(struct tw_params *params, struct tw_sale_record *const *r
     tw_param_array_end(params);
     tw_param_array(params, TW_ARRAY_UUID, n);
     EACH(record)
-    optional_uuid(params, &record->sale.customer_id);
+    tw_param_uuid_if(params, record->sale.customer_id.present, &record->sale.customer_id.value);
     tw_param_array_end(params);
     tw_param_array(params, TW_ARRAY_I64, n);
     EACH(record)

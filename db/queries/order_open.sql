@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- lane: write
 -- kind: write
--- Opens an order (db/migrations/0009): one row, the verdict and the columns of order_get.
--- $1 uuid order_id
+-- Opens an order (db/migrations/0020): one row, the verdict and the columns of order_get.
+-- $1 uuid order_id, or NULL: the client has made none
 -- $2 text store_id
 -- $3 text user_id: the principal's subject
 -- $4 uuid customer_id, or NULL
@@ -14,6 +14,9 @@
 -- $10 int8[] quantity_milli
 -- $11 int8[] discount_minor
 -- $12 bool prices_include_tax
+-- $13 text idempotency key, or NULL
+-- $14 bytea fingerprint of what is asked for, or NULL
+-- $15 uuid order_id if the client has made none
 SELECT verdict, refused_line, (detail).order_id, (detail).store_id, (detail).user_id, (detail).customer_id, (detail).status,
        (detail).is_parked, (detail).label, (detail).note, (detail).discount_minor, (detail).version,
        (detail).transaction_id, (detail).created_at, (detail).updated_at, (detail).item_product_ids,
@@ -22,5 +25,6 @@ SELECT verdict, refused_line, (detail).order_id, (detail).store_id, (detail).use
        (detail).item_totals_minor, (detail).subtotal_minor, (detail).discount_total_minor,
        (detail).tax_total_minor, (detail).total_minor,
        NULL::text AS currency
-  FROM open_order($1::uuid, $2::text, $3::text, $4::uuid, $5::bool, $6::text, $7::text, $8::int8,
-                  $9::uuid[], $10::int8[], $11::int8[], $12::bool)
+  FROM open_order_once($13::text, $14::bytea, coalesce($1::uuid, $15::uuid), $2::text, $3::text,
+                       $4::uuid, $5::bool, $6::text, $7::text, $8::int8, $9::uuid[], $10::int8[],
+                       $11::int8[], $12::bool)
