@@ -334,6 +334,7 @@ struct tw_verdict tw_order_patch(struct tw_req *req)
     tw_param_bool(&params, order.items.n > 0);
     put_items(&params, &order.items);
     tw_param_bool(&params, req->config->pos_prices_include_tax);
+    tw_param_str(&params, req->principal->subject);
     return tw_await_db(req, TW_STMT_ORDER_PATCH, &params, order_patch_2_written);
 }
 

@@ -70,6 +70,25 @@ def test_a_sale_in_anothers_name_is_there(api, manager, shop):
     assert {(e["before"], e["after"]["cashierId"]) for e in entries} == {(None, cashier)}
 
 
+def test_what_is_taken_off_a_basket_is_there(api, manager, shop):
+    """By whom; what changes nothing that a customer pays for is not, nor what was refused."""
+    bread, milk = shop.product(250), shop.product(99)
+    actor = api.get("/v1/me").json()["sub"]
+    made = api.post("/v1/orders", json={"items": [{"productId": p, "quantity": 2} for p in (bread, milk)]})
+    path, order = made.headers["location"], made.json()["orderId"]
+    for change in ({"label": "x", "parked": True}, {"items": [{"productId": bread, "quantity": 2}]},
+                   {"items": [{"productId": bread, "quantity": 2}]}, {"discount": 0.5}):
+        assert api.request("PATCH", path, json=change).status_code == 200
+    assert api.request("PATCH", path, json={"items": [{"productId": str(uuid.uuid4()), "quantity": 1}]}
+                       ).status_code == 422
+    assert api.request("PATCH", path, json={"discount": 1}, headers={"if-match": '"1"'}).status_code == 412
+    found = entries(manager, "entity=order&entityId=" + order)[::-1]
+    assert {(e["action"], e["actor"], e["storeId"]) for e in found} == {("order.update", actor, shop.store)}
+    assert [(len(e[when]["items"]), e[when]["discountMinor"], e[when]["version"])
+            for e in found for when in ("before", "after")] == [(2, 0, 2), (1, 0, 3), (1, 0, 4), (1, 50, 5)]
+    assert found[0]["after"]["items"] == [{"productId": bread, "quantityMilli": 2000, "discountMinor": 0}]
+
+
 def test_filters(admin, database, shop):
     store, actors = shop.store, ["a-" + shop.store, "b-" + shop.store]
     for n in range(12):
