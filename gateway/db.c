@@ -35,6 +35,7 @@ struct tw_db {
     struct tw_db_lane lanes[TW_LANE_COUNT];
     struct tw_shed shed;
     struct tw_yield yield;
+    bool lacks_zone; // so said the server when lane write connected last
     uint64_t ticked_at_us;
     h2o_timeout_t tick_timeout;
     h2o_timeout_entry_t tick;
@@ -379,6 +380,11 @@ void tw_db_probed(struct tw_db_conn *conn, bool in_recovery, int64_t position)
         tw_db_replica_probed(conn->db->replica, conn, in_recovery, position);
 }
 
+void tw_db_lacks_zone(struct tw_db_conn *conn)
+{
+    conn->db->lacks_zone = true;
+}
+
 void tw_db_conn_changed(struct tw_db_conn *conn)
 {
     struct tw_db *db = conn->db;
@@ -390,6 +396,7 @@ void tw_db_conn_changed(struct tw_db_conn *conn)
     lane->n_ready += conn->state == TW_CONN_READY ? 1 : -1u;
     lane->no_ready_since_us = lane->n_ready > 0 ? 0 : tw_now_us();
     lane->was_ready |= lane->n_ready > 0;
+    db->lacks_zone &= lane->index != TW_LANE_WRITE || lane->n_ready == 0;
     if (conn->state == TW_CONN_READY && lane->n_ready == 1) {
         lane->ready_since_us = tw_now_us();
         tw_retry_say_connected(conn);
@@ -504,9 +511,11 @@ static void on_tick(h2o_timeout_entry_t *entry)
 unsigned tw_db_ready(const struct tw_db *db)
 {
     bool reads = db->lanes[TW_LANE_FAST].n_ready > 0;
+    bool lacks_zone = db->lacks_zone && db->lanes[TW_LANE_WRITE].n_ready == 0;
     bool writes = db->lanes[TW_LANE_WRITE].n_ready > 0 ||
-                  (db->lanes[TW_LANE_WRITE].was_ready && reads);
-    return (reads ? TW_READY_DB_READ : 0) | (writes ? TW_READY_DB_WRITE : 0);
+                  (db->lanes[TW_LANE_WRITE].was_ready && reads && !lacks_zone);
+    return (reads ? TW_READY_DB_READ : 0) | (writes ? TW_READY_DB_WRITE : 0) |
+           (lacks_zone ? TW_LACKS_ZONE : 0);
 }
 
 static void release_idle(struct tw_db_lane *lane)

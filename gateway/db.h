@@ -93,9 +93,9 @@ void tw_db_detach(struct tw_db_query *query);
 // Sends what this loop turn has gathered. To be called once at the end of each turn.
 void tw_db_flush(struct tw_db *db);
 
-// Bits TW_READY_DB_READ | TW_READY_DB_WRITE. Who could write once and can read still counts as
-// ready for both: in a failover all gateways lose their writes, and none shall lose its reads for
-// that.
+// Bits TW_READY_DB_READ | TW_READY_DB_WRITE | TW_LACKS_ZONE. Who could write once and can read
+// still counts as ready for both: in a failover all gateways lose their writes, and none shall lose
+// its reads for that.
 unsigned tw_db_ready(const struct tw_db *db);
 
 // The worker drains: closes connections that have nothing to do, so that its successor may have as

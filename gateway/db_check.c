@@ -65,8 +65,6 @@ bool tw_db_check_workers(const struct tw_config *config, unsigned n_workers, cha
 
 // ---- asking the server --------------------------------------------------------------------------
 
-#define UNKNOWN_TIME_ZONE "22023" // invalid_parameter_value
-
 // What the server says; nothing when it cannot be asked.
 struct server {
     unsigned connections; // that it has for us
@@ -82,7 +80,7 @@ static void ask(PGconn *pg, const char *time_zone, struct server *server)
     result = PQexecParams(pg, tw_statements[TW_STMT_TIME_ZONE].sql, 1, NULL, &time_zone, NULL, NULL,
                           0);
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-    server->lacks_time_zone = state && strcmp(state, UNKNOWN_TIME_ZONE) == 0;
+    server->lacks_time_zone = state && strcmp(state, TW_DB_UNKNOWN_ZONE) == 0;
     PQclear(result);
 }
 
@@ -107,6 +105,15 @@ static struct server ask_server(const struct tw_config *config, char *fault, siz
     return server;
 }
 
+void tw_db_check_say_zone(const struct tw_config *config, char *err, size_t err_size)
+{
+    (void)snprintf(
+        err, err_size,
+        "%s: pos.time_zone: PostgreSQL knows no \"%s\", and no sale could be dated: write "
+        "a name such as Europe/Berlin",
+        tw_config_origin(config, "pos.time_zone"), config->pos_time_zone);
+}
+
 bool tw_db_check(const struct tw_config *config, char *err, size_t err_size, char *warning,
                  size_t warning_size)
 {
@@ -115,10 +122,7 @@ bool tw_db_check(const struct tw_config *config, char *err, size_t err_size, cha
     unsigned wanted = config->db_max_connections, there = server.connections;
     warning[0] = '\0';
     if (server.lacks_time_zone) {
-        (void)snprintf(err, err_size,
-                       "%s: pos.time_zone: PostgreSQL knows no \"%s\", and no sale could be dated: "
-                       "write a name such as Europe/Berlin",
-                       tw_config_origin(config, "pos.time_zone"), config->pos_time_zone);
+        tw_db_check_say_zone(config, err, err_size);
         return false;
     }
     if (fault[0])

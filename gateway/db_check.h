@@ -23,4 +23,7 @@ TW_MUST_USE bool tw_db_check_workers(const struct tw_config *config, unsigned n_
 TW_MUST_USE bool tw_db_check(const struct tw_config *config, char *err, size_t err_size,
                              char *warning, size_t warning_size);
 
+// One line about a pos.time_zone that is none of PostgreSQL's: workers have asked (TW_LACKS_ZONE).
+void tw_db_check_say_zone(const struct tw_config *config, char *err, size_t err_size);
+
 #endif

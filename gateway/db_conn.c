@@ -194,11 +194,22 @@ static bool send_settings(struct tw_db_conn *conn)
     return true;
 }
 
+// Whether a sale could be dated.
+static bool send_zone(struct tw_db_conn *conn)
+{
+    const char *zone = tw_db_config(conn->db)->pos_time_zone;
+    if (!PQsendQueryParams(conn->pg, tw_statements[TW_STMT_TIME_ZONE].sql, 1, NULL, &zone, NULL,
+                           NULL, 0))
+        return false;
+    entry_push(conn, (struct tw_conn_entry){.kind = TW_ENTRY_ZONE});
+    return true;
+}
+
 // Where nothing is to be prepared, each statement is parsed without a name: it fits the schema.
 static bool send_preparation(struct tw_db_conn *conn)
 {
     bool prepare = tw_db_config(conn->db)->db_prepare;
-    if (!send_settings(conn))
+    if (!send_settings(conn) || (conn->lane == TW_LANE_WRITE && !send_zone(conn)))
         return false;
     for (int i = 0; i < TW_STMT_COUNT; i++) {
         const struct tw_statement *stmt = &tw_statements[i];

@@ -2,12 +2,12 @@
 // db_conn: one PostgreSQL connection in pipeline mode. Private to db.c, which owns the queues.
 //
 // Life: DOWN (waits for its next try) -> CONNECTING -> PREPARING (session set-up and the lane's
-// statements under one sync) -> READY -> DOWN. With db.prepare: false each sync may meet another
-// server connection of a pooler: nothing is prepared, and the set-up comes before each sync's
-// queries, for their transaction only. What was sent stands in a FIFO of explicit QUERY and
-// SYNC entries, because PQgetResult's NULLs cannot be counted safely once a pipeline aborts.
-// Callbacks into db.c: tw_db_query_answered, tw_db_query_returned,
-// tw_db_lane_is_stale, tw_db_conn_changed.
+// statements under one sync, and whether the server knows the time zone of sales) -> READY -> DOWN.
+// With db.prepare: false each sync may meet another server connection of a pooler: nothing is
+// prepared, and the set-up comes before each sync's queries, for their transaction only. What was
+// sent stands in a FIFO of explicit QUERY and SYNC entries, because PQgetResult's NULLs cannot be
+// counted safely once a pipeline aborts. Callbacks into db.c: tw_db_query_answered,
+// tw_db_query_returned, tw_db_lane_is_stale, tw_db_conn_changed.
 
 #ifndef TW_DB_CONN_H
 #define TW_DB_CONN_H
@@ -56,7 +56,7 @@ struct tw_db_query {
 };
 
 struct tw_conn_entry {
-    enum { TW_ENTRY_QUERY, TW_ENTRY_SETUP, TW_ENTRY_PROBE, TW_ENTRY_SYNC } kind;
+    enum { TW_ENTRY_QUERY, TW_ENTRY_SETUP, TW_ENTRY_ZONE, TW_ENTRY_PROBE, TW_ENTRY_SYNC } kind;
     struct tw_db_query *query; // QUERY: first of its batch; NULL once answered or given back
     bool is_batch;             // QUERY: it may have been gathered; counted in n_batches
 };
@@ -154,6 +154,9 @@ void tw_db_query_returned(struct tw_db_query *query, enum tw_returned why);
 // of the lane's connections is to be used before it has been replaced. server_is_well: queries wait
 // for that.
 void tw_db_lane_is_stale(struct tw_db_conn *conn, bool server_is_well);
+
+// The server does not know pos.time_zone, so that this connection takes no writes.
+void tw_db_lacks_zone(struct tw_db_conn *conn);
 
 // What tw_conn_probe asked.
 void tw_db_probed(struct tw_db_conn *conn, bool in_recovery, int64_t position);

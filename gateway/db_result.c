@@ -268,6 +268,15 @@ static bool setup_succeeded(struct tw_db_conn *conn, const PGresult *pg_result)
     return false;
 }
 
+// What is wrong with the zone, the master says (db_check.h).
+static bool zone_is_known(struct tw_db_conn *conn, const PGresult *pg_result)
+{
+    if (strcmp(field_of(pg_result, PG_DIAG_SQLSTATE), TW_DB_UNKNOWN_ZONE) != 0)
+        return setup_succeeded(conn, pg_result);
+    tw_db_lacks_zone(conn);
+    return false;
+}
+
 // A sync's end, or the error of its commit. False when the connection is of no more use.
 static bool take_sync_result(struct tw_db_conn *conn, const PGresult *pg_result)
 {
@@ -320,5 +329,7 @@ bool tw_result_take(struct tw_db_conn *conn, PGresult *pg_result)
         return take_probe(conn, pg_result);
     if (entry->kind == TW_ENTRY_SETUP)
         return setup_succeeded(conn, pg_result);
+    if (entry->kind == TW_ENTRY_ZONE)
+        return zone_is_known(conn, pg_result);
     return take_query_result(conn, entry, pg_result);
 }

@@ -51,4 +51,7 @@ struct tw_statement {
 
 extern const struct tw_statement tw_statements[];
 
+// The SQLSTATE of TW_STMT_TIME_ZONE for a name that is no zone (invalid_parameter_value).
+#define TW_DB_UNKNOWN_ZONE "22023"
+
 #endif

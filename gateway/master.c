@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "gateway/admin.h"
+#include "gateway/db_check.h"
 #include "gateway/db_shared.h"
 #include "gateway/log.h"
 #include "gateway/notify.h"
@@ -81,6 +82,20 @@ static void log_readiness(struct tw_master *master)
            now.reasons & TW_UNREADY_DATABASE ? "; the database is missing" : "",
            now.reasons & TW_UNREADY_KEYS ? "; keys are missing" : "",
            now.reasons & TW_UNREADY_WORKERS ? "; workers are missing" : "");
+}
+
+// A start asks nobody whether the database knows the zone: workers do, when they connect.
+static void log_zone(struct tw_master *master)
+{
+    char why[512];
+    if (!master->current || master->handed_over)
+        return;
+    bool lacks = tw_supervise_any_has(master->current->supervisor) & TW_LACKS_ZONE;
+    if (lacks && !master->lacks_zone) {
+        tw_db_check_say_zone(master->current->config, why, sizeof(why));
+        tw_log(TW_LEVEL_ERROR, "time_zone_unknown", "%s", why);
+    }
+    master->lacks_zone = lacks;
 }
 
 // One line that people read and tests parse: URLs in the order of `listen`, then the admin port.
@@ -184,6 +199,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
             tw_tls_files_tick(all[i]->tls_files);
         }
     log_readiness(master);
+    log_zone(master);
     tw_master_take_sample(master);
     tw_notify_alive(tw_now_us());
     if (tw_log_pending())

@@ -68,7 +68,8 @@ struct tw_master {
     pid_t successor; // 0: none, or it has died; signals that still come here are its
     bool done;       // leave the loop
     int64_t start_unix_ms;
-    bool was_ready; // what the log said last
+    bool was_ready;  // what the log said last
+    bool lacks_zone; // and that it said why no sale can be
     int64_t ready_changed_unix_ms;
     struct tw_outcome reload, upgrade;    // the last ones
     char restart_keys[256];               // that the last reload could not change

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "gateway/admin.h"
+#include "gateway/db_check.h"
 #include "gateway/db_shared.h"
 #include "gateway/ipc.h"
 #include "gateway/log.h"
@@ -89,7 +90,7 @@ static void reload_failed(struct tw_master *master, enum tw_status status, const
 }
 
 // `next` is killed; without a `current` this process has no purpose.
-static void give_up_next(struct tw_master *master, const char *why)
+static void give_up_next(struct tw_master *master, enum tw_status status, const char *why)
 {
     (void)tw_supervise_kill(master->next->supervisor);
     tw_supervise_drain(master->next->supervisor, 0); // so that the killed are not replaced
@@ -97,7 +98,7 @@ static void give_up_next(struct tw_master *master, const char *why)
     master->next = NULL;
     master->leaving_until_us = UINT64_MAX;
     if (master->current) {
-        reload_failed(master, TW_RELOAD_FAILED, why);
+        reload_failed(master, status, why);
         return;
     }
     snprintf(master->error, sizeof(master->error), "%s", why);
@@ -190,9 +191,12 @@ static bool wish_is_granted(struct tw_master *master)
 
 static void look_at_next(struct tw_master *master)
 {
-    char why[128];
+    char why[512];
     if (master->next_has_deaths) {
-        give_up_next(master, "a new worker died at its start");
+        give_up_next(master, TW_RELOAD_FAILED, "a new worker died at its start");
+    } else if (tw_supervise_any_has(master->next->supervisor) & TW_LACKS_ZONE) {
+        tw_db_check_say_zone(master->next->config, why, sizeof(why));
+        give_up_next(master, TW_CONFIG_INVALID, why);
     } else if (tw_supervise_all_have(master->next->supervisor, master->need)) {
         if (wish_is_granted(master))
             put_in_force(master);
@@ -201,7 +205,7 @@ static void look_at_next(struct tw_master *master)
         snprintf(why, sizeof(why), "new workers were not ready within reload.timeout%s%s",
                  lack & (TW_READY_DB_READ | TW_READY_DB_WRITE) ? "; they lack the database" : "",
                  lack & TW_READY_KEYS ? "; they lack keys" : "");
-        give_up_next(master, why);
+        give_up_next(master, TW_RELOAD_FAILED, why);
     }
 }
 
@@ -262,6 +266,8 @@ static void begin_reload(struct tw_master *master)
     }
     uint32_t had = tw_supervise_any_has(master->current->supervisor);
     master->need = had & TW_READY_ALL & ~TW_READY_SERVING;
+    if (had & TW_LACKS_ZONE) // the database is there, and will judge the next one
+        master->need |= TW_READY_DB_WRITE;
     master->wish = had & TW_READY_CACHE;
     if (!tw_change_begin(master, config))
         reload_failed(master, TW_RELOAD_FAILED, master->error);

@@ -39,6 +39,7 @@ struct tw_route_stats {
 #define TW_READY_KEYS     8u // at least one issuer has keys
 #define TW_READY_ALL      15u
 #define TW_READY_CACHE    16u // reads are answered from memory, or never are: nice to have
+#define TW_LACKS_ZONE     32u // PostgreSQL does not know pos.time_zone: no writes
 
 // What a policy of limits said, by its id (limit.h).
 struct tw_limit_stats {

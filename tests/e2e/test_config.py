@@ -14,7 +14,7 @@ import pytest
 from kit.clients import Api
 from kit.database import MIGRATE_CONFIG
 from kit.gateway import deep_merge
-from kit.processes import BINARY, ROOT, clean_environment, eventually, run
+from kit.processes import BINARY, ROOT, clean_environment, eventually, is_alive, run
 
 GOOD = """\
 listen:
@@ -109,22 +109,68 @@ def test_a_variable_that_cannot_be_understood_is_named(written):
     assert done.returncode == 1 and "TILLWAY_DB_REPLICA: db.replica: the value" in done.stderr
 
 
-def test_a_reload_with_such_a_file_changes_nothing(start, config):
-    def reload():
-        return httpx.post("http://127.0.0.1:%d/reload" % gateway.admin, timeout=60, trust_env=False)
+def post_reload(gateway):
+    return httpx.post("http://127.0.0.1:%d/reload" % gateway.admin, timeout=60, trust_env=False)
 
+
+def test_a_reload_with_such_a_file_changes_nothing(start, config):
     gateway = start(workers=1)
     workers = gateway.workers()
     for section, key, value, wanted in UNUSABLE:
         before = config.get(section, {}).get(key)
         gateway.configure(**{section: {key: value}})
-        answer = reload()
+        answer = post_reload(gateway)
         error, = answer.json()["errors"]
         assert answer.status_code == 422 and error["key"] == "%s.%s" % (section, key), answer.text
         assert error["file"] == gateway.config_path and error["line"] > 1 and wanted in error["reason"]
         gateway.configure(**{section: {key: before}})
     assert gateway.workers() == workers and "hidden-word" not in gateway.log_text()
-    assert reload().status_code == 200, "and the good one is taken again"
+    assert post_reload(gateway).status_code == 200, "and the good one is taken again"
+
+
+NO_ZONE = 'PostgreSQL knows no "Europe/Pari", and no sale could be dated: write a name such as'
+
+
+def test_a_reload_with_an_unknown_time_zone_changes_nothing(start, shop):
+    """-t asks PostgreSQL, a reload has new workers do it: once in force, it would fail every sale."""
+    gateway = start(reload={"timeout": "10m"})
+    workers, bread = gateway.workers().values(), shop.product()
+    gateway.configure(pos={"time_zone": "Europe/Pari"})
+    answer = post_reload(gateway)
+    assert answer.status_code == 422, answer.text
+    error, = answer.json()["errors"]
+    assert (error["file"], error["key"]) == (gateway.config_path, "pos.time_zone") and NO_ZONE in error["reason"]
+    assert NO_ZONE in eventually(lambda: gateway.events("reload_failed"))[0]["message"]
+    with Api(gateway, shop.token()) as api:
+        assert all(map(is_alive, workers)) and api.sell(shop.basket(bread)).status_code == 201
+        gateway.configure(pos={"time_zone": "Europe/Paris"})
+        assert post_reload(gateway).status_code == 200 and api.sell(shop.basket(bread)).status_code == 201
+    assert not gateway.events("time_zone_unknown"), "it has never been in force"
+
+
+def test_a_start_with_an_unknown_time_zone_is_unready_until_a_reload(start, shop):
+    gateway = start(until="live", pos={"time_zone": "Europe/Pari"}, reload={"timeout": "10m"},
+                    db={"queue_timeout": "100ms"})
+    bread, token = shop.product(), shop.token()
+    assert NO_ZONE in eventually(lambda: gateway.events("time_zone_unknown"))[0]["message"]
+    assert gateway.unready_reasons() == ["database"]
+    with Api(gateway, token) as api:
+        for _ in range(3):
+            assert api.sell(shop.basket(bread)).status_code == 503
+        assert eventually(lambda: api.get("/v1/products/" + bread).status_code == 200), "it reads"
+    assert post_reload(gateway).status_code == 422, "it is no better the second time"
+    gateway.configure(pos={"time_zone": "Europe/Paris"})
+    assert post_reload(gateway).status_code == 200
+    eventually(gateway.is_ready)
+    with Api(gateway, token) as api:
+        assert api.sell(shop.basket(bread)).status_code == 201
+    assert len(gateway.events("time_zone_unknown")) == 1 and not gateway.events("db_query_failed")
+
+
+def test_without_a_database_nobody_judges_the_time_zone(start):
+    gateway = start(until="live", db={"url": "postgresql://127.0.0.1:1/x"})
+    gateway.configure(pos={"time_zone": "Europe/Pari"})
+    assert post_reload(gateway).status_code == 200
 
 
 def test_connections_of_as_many_workers_as_there_are_cpus(written):
