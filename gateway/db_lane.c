@@ -104,11 +104,16 @@ static struct tw_db_conn *least_busy(struct tw_db_lane *lane)
     return best;
 }
 
-// What was lost once is the primary's.
+// What was lost once is the primary's, unless that is gone as well.
+static bool is_for_primary(const struct tw_db_query *query)
+{
+    return query->primary_only || (query->attempts > 0 && tw_lane_of(query)->n_ready > 0);
+}
+
 static struct tw_db_conn *replica_for(struct tw_db_lane *lane, const struct tw_db_query *query)
 {
     return tw_db_replica_pick(tw_db_replica(lane->db), query->stmt, query->reader,
-                              query->primary_only || query->attempts > 0);
+                              is_for_primary(query));
 }
 
 // Only at the primary queries of lane slow are in the way of writes.
@@ -239,7 +244,7 @@ static bool may_go_to(const struct tw_db_conn *conn, const struct tw_db_query *q
 {
     return !conn->server->is_replica ||
            tw_db_replica_may_serve(tw_db_replica(query->db), conn, query->reader,
-                                   query->primary_only || query->attempts > 0);
+                                   is_for_primary(query));
 }
 
 // A batch that is put together.

@@ -162,6 +162,36 @@ def test_who_needs_the_primary_holds_up_nobody(beside_a_replica, pair, pair_shop
         Till.stop_all(threads)
 
 
+def test_what_a_replica_has_lost_goes_back_to_it_when_the_primary_is_gone(beside_a_replica, pair, pair_shop):
+    """The primary is dead, and the replica's connections hang: what was lost with them is read by the next ones."""
+    product = pair_shop.product()
+    gateway = beside_a_replica(queue_timeout="5s", http={"deadline": "9s"})
+    token = pair_shop.token(username="stranger-" + pair_shop.store)
+    readers = [Reader(gateway, token, product) for _ in range(4)]
+    backends = [row[0] for row in pair.ask(
+        pair.standby, "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'tillway worker%%fast replica'")]
+    assert backends
+    pair.broken = True
+    pair.primary.stop_immediate()
+    eventually(lambda: gateway.metrics()['tillway_db_connections{lane="fast"}'] == 0)
+    for reader in readers:
+        reader.start()
+    try:
+        eventually(lambda: min(reader.read for reader in readers) > 10, what="they read from the replica")
+        for pid in backends:
+            os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: any("does not answer" in line["message"]
+                               for line in gateway.events("db_connection_lost")), what="they are given up")
+        at = [reader.read + reader.unavailable for reader in readers]
+        eventually(lambda: all(reader.read + reader.unavailable > n + 1 for reader, n in zip(readers, at)), 60)
+    finally:
+        for pid in backends:
+            os.kill(pid, signal.SIGCONT)
+        Till.stop_all(readers)
+    assert [(reader.wrong, reader.lost) for reader in readers] == [([], 0)] * 4
+    assert sum(reader.unavailable for reader in readers) <= 1, "one may have been held up three times"
+
+
 def test_a_replica_that_hangs_costs_no_read(beside_a_replica, pair, pair_shop):
     """It takes reads and says nothing: within the deadline they are the primary's."""
     product = pair_shop.product()
