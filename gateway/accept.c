@@ -214,6 +214,13 @@ static void set_send_timeout(struct tw_conn *conn)
                      sizeof(most_ms));
 }
 
+// Those that a deployment or an outage has made come together spread when they end.
+static uint64_t old_at_us(const struct tw_conn *conn)
+{
+    uint64_t most_us = conn->worker->config->http_connection_max_age_ms * 1000;
+    return most_us == 0 ? UINT64_MAX : conn->accepted_us + tw_spread_us(most_us, conn->accepted_us);
+}
+
 static void accept_one(struct tw_listener *listener, h2o_socket_t *sock)
 {
     struct tw_worker *worker = listener->worker;
@@ -226,6 +233,7 @@ static void accept_one(struct tw_listener *listener, h2o_socket_t *sock)
     conn->worker = worker;
     conn->sock = sock;
     conn->accepted_us = tw_now_us();
+    conn->old_at_us = old_at_us(conn);
     conn->peer = address_of(sock);
     conn->peer_name = tw_address_format(&conn->peer, conn->peer_text);
     set_client(conn, conn->peer);

@@ -126,6 +126,13 @@ uint64_t tw_now_us(void)
     return (uint64_t)ts.tv_sec * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
 }
 
+uint64_t tw_spread_us(uint64_t us, uint64_t seed)
+{
+    seed = (seed ^ seed >> 33) * UINT64_C(0xff51afd7ed558ccd); // MurmurHash3's fmix64
+    seed = (seed ^ seed >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return us - us / 10 + (us / 5 * (seed >> 48) >> 16);
+}
+
 int64_t tw_unix_ms(void)
 {
     struct timespec ts;

@@ -61,6 +61,10 @@ void tw_hex_u32(uint32_t word, char out[8]);
 // Monotonic microseconds: for timers, deadlines and durations. Unrelated to wall time.
 uint64_t tw_now_us(void);
 
+// `us` plus or minus up to a tenth, so that what begins together does not end together: even for
+// seeds that are next to each other, such as the times of such beginnings. The same for the same.
+uint64_t tw_spread_us(uint64_t us, uint64_t seed);
+
 // Wall clock: seconds, milliseconds and microseconds since 1970-01-01 UTC, for tokens and records.
 int64_t tw_unix_s(void);
 int64_t tw_unix_ms(void);

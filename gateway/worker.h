@@ -28,10 +28,11 @@ struct tw_conn {
     h2o_linklist_t link; // on worker->conns
     h2o_socket_t *sock;
     uint64_t accepted_us;
-    bool is_http2;                          // set while draining (mark_http2_connections)
-    uint64_t requests;                      // begun
-    unsigned requests_in_flight;            // begun and not ended
-    struct tw_address peer;                 // who is at the other end of the socket
+    uint64_t old_at_us;          // from when on it ends with its next answer; UINT64_MAX: never
+    bool is_http2;               // set while draining (mark_http2_connections)
+    uint64_t requests;           // begun
+    unsigned requests_in_flight; // begun and not ended
+    struct tw_address peer;      // who is at the other end of the socket
     char peer_text[TW_ADDRESS_TEXT_MAX];    // as the log shows it …
     struct tw_str peer_name;                // … and what of it
     struct tw_address client;               // the same, or whom the PROXY header names
@@ -122,11 +123,10 @@ void tw_worker_keys_stale(struct tw_worker *worker, size_t issuer);
 // themselves.
 void tw_worker_close_idle(struct tw_worker *worker, size_t most);
 
-// Whether it has been there for http.connection_max_age.
+// Whether it has been there for http.connection_max_age, more or less.
 static inline bool tw_conn_is_old(const struct tw_conn *conn, uint64_t now_us)
 {
-    uint64_t most_us = conn->worker->config->http_connection_max_age_ms * 1000;
-    return most_us > 0 && now_us - conn->accepted_us >= most_us;
+    return now_us >= conn->old_at_us;
 }
 
 // Index of the request's route, which has been matched, in THE table.

@@ -292,6 +292,26 @@ static void test_iso_time(void **state)
         assert_time((int64_t)kit_below((uint64_t)end_ms));
 }
 
+// An hour, for a thousand that begin within some milliseconds: each minute ends its share.
+static void test_spread(void **state)
+{
+    (void)state;
+    const uint64_t minute_us = 60000000, most_us = 60 * minute_us;
+    for (uint64_t apart_us = 1; apart_us < 200; apart_us++) {
+        unsigned ends[12] = {0};
+        uint64_t began_us = kit_below(UINT64_C(1) << 50);
+        for (unsigned i = 0; i < 1000; i++) {
+            uint64_t us = tw_spread_us(most_us, began_us + i * apart_us);
+            assert_true(us >= 54 * minute_us && us < 66 * minute_us);
+            ends[us / minute_us - 54]++;
+        }
+        for (size_t i = 0; i < TW_COUNT(ends); i++)
+            assert_in_range(ends[i], 40, 160);
+    }
+    assert_int_equal(tw_spread_us(0, 1), 0);
+    assert_true(tw_spread_us(UINT64_C(24) * most_us, UINT64_MAX) < UINT64_C(27) * most_us);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_plain_run),
         cmocka_unit_test(test_clocks),
         cmocka_unit_test(test_iso_time),
+        cmocka_unit_test(test_spread),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
