@@ -12,7 +12,7 @@
 // sent by option.
 #define EXPOSED_HEADERS                                                              \
     "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, X-Request-Id, " \
-    "Idempotency-Replayed, WWW-Authenticate, Server-Timing"
+    "Idempotency-Replayed, WWW-Authenticate, Cache-Status, Server-Timing, traceresponse"
 static const char exposed_headers[] = EXPOSED_HEADERS;
 static const char exposed_with_legacy[] = EXPOSED_HEADERS
     ", X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset";

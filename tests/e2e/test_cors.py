@@ -16,12 +16,12 @@ from kit.processes import BINARY, clean_environment, eventually, run
 ORIGIN, SECOND, UNKNOWN = "https://till.example.com", "http://localhost:3000", "https://evil.example"
 BODY_MAX = 4096
 EXPOSED = {"etag", "link", "location", "retry-after", "ratelimit", "ratelimit-policy", "x-request-id",
-           "idempotency-replayed", "www-authenticate", "server-timing"}
+           "idempotency-replayed", "www-authenticate", "cache-status", "server-timing", "traceresponse"}
 LEGACY = {"x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"}
 # Fetch shows these without being told to; those are for browsers, caches and proxies.
 SAFELISTED = {"cache-control", "content-language", "content-length", "content-type", "expires", "last-modified",
               "pragma"}
-NOT_FOR_PAGES = {"server", "date", "connection", "vary", "allow", "accept", "cache-status", "content-encoding",
+NOT_FOR_PAGES = {"server", "date", "connection", "vary", "allow", "accept", "content-encoding",
                  "x-content-type-options", "content-security-policy", "referrer-policy",
                  "cross-origin-resource-policy", "strict-transport-security"}
 SENT = ["authorization", "content-type", "idempotency-key", "if-match", "if-none-match", "x-request-id",
@@ -212,12 +212,15 @@ def test_limits_and_times_by_option(start, shop):
     """What options add to the head can be read, too."""
     gateway = start(cors={"origins": [ORIGIN], "credentials": True}, http={"server_timing": True},
                     limits=[{"name": "one", "key": "principal", "rate": "1/h", "burst": 2}],
-                    rate_limits={"legacy_headers": True})
+                    rate_limits={"legacy_headers": True},
+                    tracing={"endpoint": "http://127.0.0.1:1", "sample": 1})
+    path = "/v1/products/" + shop.product()
     with Api(gateway, shop.token()) as api:
-        answers = [api.get("/v1/me", headers={"origin": ORIGIN}) for _ in range(3)]
+        answers = [api.get(path, headers={"origin": ORIGIN}) for _ in range(3)]
     assert [a.status_code for a in answers] == [200, 200, 429]
+    assert "cache-status" in answers[0].headers
     for answer in answers:
-        assert LEGACY | {"ratelimit", "ratelimit-policy", "server-timing"} <= set(answer.headers)
+        assert LEGACY | {"ratelimit", "ratelimit-policy", "server-timing", "traceresponse"} <= set(answer.headers)
         assert_shared(answer, exposed=EXPOSED | LEGACY)
 
 
