@@ -168,9 +168,11 @@ bool tw_stage_authenticate(struct tw_req *req)
     if (token.n > 0)
         return authenticate_by_token(req, token);
     struct tw_principal *holder = tw_conn_certificate(req->conn, req->received_unix_ms / 1000);
-    if (holder && !authorization.p && !tw_verifier_denies(req->worker->verifier, holder))
-        return take_principal(req, tw_principal_ref(holder));
-    return refuse_without_token(req);
+    if (!holder || authorization.p)
+        return refuse_without_token(req);
+    if (tw_verifier_denies(req->worker->verifier, holder))
+        return refuse(req, TW_FORBIDDEN, "The client certificate is revoked.");
+    return take_principal(req, tw_principal_ref(holder));
 }
 
 // ---- authorize ----------------------------------------------------------------------------------

@@ -279,6 +279,23 @@ def test_an_expired_certificate_ends_on_an_open_connection(mtls, pki, ca):
     assert refused(mtls.ports["required"], tls)
 
 
+def test_a_revoked_certificate_hears_so(start, changes, pki, ca, shop, tmp_path):
+    """By the deny list, on an open connection too; a token on the same connection is another matter."""
+    path = tmp_path / "deny"
+    path.write_text("")
+    gateway = start(**deep_merge(changes, {"auth": {"deny_file": str(path)}}))
+    port = int(gateway.events("listening")[-1]["message"].split()[2].rsplit(":", 1)[1])
+    with Api(types.SimpleNamespace(https=port), None, PROTOCOLS[0], tls=context(ca, pki.till)) as api:
+        assert api.get("/v1/me").json()["sub"] == "CN=till-7,O=Shop"
+        path.write_text("sub CN=till-7,O=Shop\n")
+        answer = eventually(lambda: (a := api.get("/v1/me")).status_code != 200 and a)
+        assert_problem(answer, 403, "forbidden")
+        assert "certificate is revoked" in answer.json()["detail"]
+        assert api.get("/v1/me", token=shop.token()).status_code == 200
+        path.write_text("")
+        eventually(lambda: api.get("/v1/me").status_code == 200, what="it is taken again")
+
+
 def test_names_are_as_openssl_writes_them(mtls, pki, ca):
     """UTF-8 as \\C3\\A9, special characters behind a backslash; the user name as it is."""
     _, me, _, _ = ask(mtls.ports["required"], context(ca, pki.cafe))
