@@ -2,8 +2,10 @@
 // refunds: POST /v1/transactions/{id}/refunds and .../void: what was sold is given back, each in
 // one call of refund_sale (db/migrations/0010), which judges it under a lock on the sale.
 //
-// A refund names lines and quantities, or an amount, and needs an Idempotency-Key. A void undoes
-// the whole sale on its business day; there is at most one, so it needs no key. Runs in: worker.
+// A refund names lines and quantities, or an amount, and needs an Idempotency-Key. An amount is of
+// the sale's currency, for which PostgreSQL is asked first: pos.currency may be another by now. A
+// void undoes the whole sale on its business day; there is at most one, so it needs no key. Runs
+// in: worker.
 
 #include "gateway/digest.h"
 #include "gateway/reply.h"
@@ -24,8 +26,8 @@ struct refund_item {
 };
 
 struct refund {
-    struct tw_list items; // of struct refund_item
-    struct tw_number amount;
+    struct tw_list items;    // of struct refund_item
+    struct tw_number amount; // thousandths until the sale's currency is known, then minor units
     struct tw_str reason, payment_method, register_id;
 };
 
@@ -40,7 +42,7 @@ static const struct tw_schema item_schema = {item_fields, TW_COUNT(item_fields),
 
 static const struct tw_field refund_fields[] = {
     TW_FIELD(refund, "items", items, LIST, false, 1, ITEMS_MAX, .element = &item_schema),
-    TW_FIELD(refund, "amount", amount, MONEY, false, 1, TW_DECIMAL_MAX),
+    TW_FIELD(refund, "amount", amount, QUANTITY, false, 1, TW_DECIMAL_MAX),
     TW_FIELD(refund, "reason", reason, TEXT, false, 1, 500),
     TW_FIELD(refund, "paymentMethod", payment_method, TOKEN, false, 1, 32),
     TW_FIELD(refund, "registerId", register_id, TOKEN, false, 1, 64),
@@ -95,7 +97,7 @@ static struct tw_verdict fail_refund(struct tw_req *req, const struct tw_rows *r
     return tw_fail_errors(req, status, refusal_detail(status), &error, 1);
 }
 
-static struct tw_verdict refund_3_recorded(struct tw_req *req, const struct tw_db_result *result)
+static struct tw_verdict refund_4_recorded(struct tw_req *req, const struct tw_db_result *result)
 {
     if (result->status != TW_OK || tw_rows_count(result->rows) != 1)
         return tw_fail(req, TW_INTERNAL, NULL);
@@ -164,7 +166,7 @@ static void put_lines(struct tw_params *params, const struct tw_list *list)
     tw_param_array_end(params);
 }
 
-static struct tw_verdict refund_2_record(struct tw_req *req, const struct tw_uuid *id,
+static struct tw_verdict refund_3_record(struct tw_req *req, const struct tw_uuid *id,
                                          const struct refund *refund, struct tw_str key,
                                          bool is_void)
 {
@@ -191,7 +193,7 @@ static struct tw_verdict refund_2_record(struct tw_req *req, const struct tw_uui
     tw_param_optional(&params, refund->payment_method);
     tw_param_str(&params, tw_str_of(req->config->pos_time_zone));
     tw_param_i32(&params, (int32_t)(req->config->pos_business_day_start_ms / 1000));
-    return tw_await_db(req, TW_STMT_REFUND_SALE, &params, refund_3_recorded);
+    return tw_await_db(req, TW_STMT_REFUND_SALE, &params, refund_4_recorded);
 }
 
 // ---- the requests -------------------------------------------------------------------------------
@@ -225,19 +227,56 @@ static bool is_ambiguous(struct tw_req *req, const struct refund *refund,
     return false;
 }
 
+// For the time in which the currency is looked up.
+struct refund_state {
+    struct tw_uuid id;
+    struct refund refund;
+    struct tw_str key;
+};
+
+static struct tw_verdict fail_decimals(struct tw_req *req, unsigned decimals)
+{
+    char detail[64];
+    (void)snprintf(detail, sizeof(detail),
+                   "At most %u decimals are allowed in the sale's currency.", decimals);
+    return fail_field(req, TW_STR("/amount"), "decimals", detail);
+}
+
+// No row: there is no such sale, as refund_sale will say, or a replica does not have it yet. Then
+// it is a new one, of our currency.
+static struct tw_verdict refund_2_currency(struct tw_req *req, const struct tw_db_result *result)
+{
+    static const int64_t thousandths[] = {1000, 100, 10, 1}; // of a minor unit, by its decimals
+    struct refund_state *state = req->state;
+    struct tw_str currency = {NULL, 0};
+    if (tw_rows_count(result->rows) == 1)
+        currency = tw_row_str(result->rows, 0, 0);
+    unsigned decimals = tw_money_decimals(req->config, currency);
+    int64_t unit = thousandths[decimals];
+    if (state->refund.amount.value % unit != 0)
+        return fail_decimals(req, decimals);
+    state->refund.amount.value /= unit;
+    return refund_3_record(req, &state->id, &state->refund, state->key, false);
+}
+
 struct tw_verdict tw_refund_create(struct tw_req *req)
 {
-    struct refund refund;
+    struct refund_state *state = req->state = tw_req_alloc(req, sizeof(*state));
     struct tw_verdict verdict;
-    struct tw_uuid id;
-    struct tw_str key;
-    if (!tw_path_uuid(req, 0, &id))
+    char buffer[256];
+    struct tw_params params;
+    if (!tw_path_uuid(req, 0, &state->id))
         return tw_fail(req, TW_NOT_FOUND, "There is no such transaction.");
-    if (!tw_body_parse(req, &refund_schema, &refund, &verdict) ||
-        is_ambiguous(req, &refund, &verdict) ||
-        !tw_idempotency_key(req, NULL, "Send an Idempotency-Key header.", &key, &verdict))
+    if (!tw_body_parse(req, &refund_schema, &state->refund, &verdict) ||
+        is_ambiguous(req, &state->refund, &verdict) ||
+        !tw_idempotency_key(req, NULL, "Send an Idempotency-Key header.", &state->key, &verdict))
         return verdict;
-    return refund_2_record(req, &id, &refund, key, false);
+    if (!state->refund.amount.present)
+        return refund_3_record(req, &state->id, &state->refund, state->key, false);
+    tw_params_init(&params, buffer, sizeof(buffer));
+    tw_param_uuid(&params, &state->id);
+    tw_param_optional(&params, tw_req_store_scope(req));
+    return tw_await_db(req, TW_STMT_TRANSACTION_CURRENCY, &params, refund_2_currency);
 }
 
 struct tw_verdict tw_void_create(struct tw_req *req)
@@ -253,5 +292,5 @@ struct tw_verdict tw_void_create(struct tw_req *req)
     if (tw_req_header(req, TW_STR("idempotency-key")).p &&
         !tw_idempotency_key(req, NULL, "Send an Idempotency-Key header.", &key, &verdict))
         return verdict;
-    return refund_2_record(req, &id, &refund, key, true);
+    return refund_3_record(req, &id, &refund, key, true);
 }

@@ -167,6 +167,28 @@ def test_what_was_sold_in_another_currency_stays_in_it(start, api, shop):
         assert manager.sell(shop.basket(bread)).json()["total"] == 250
 
 
+def test_an_amount_is_of_the_sales_currency(start, api, shop):
+    """pos.currency has other decimals by now: a refund by amount is read with the sale's own."""
+    bread = shop.product(250)
+    sale = sold(api, shop, [(bread, 3)])
+    with Api(start(pos={"currency": "JPY"}), shop.token("manager")) as manager:
+        assert refund(manager, sale, amount=3).json()["total"] == 3
+        key = str(uuid.uuid4())
+        first, again = (refund(manager, sale, key, amount=2.25) for _ in range(2))
+        assert first.json()["total"] == 2.25 and again.content == first.content
+        yen = manager.sell(shop.basket(bread)).json()
+        assert refund(manager, yen, amount=100).json()["total"] == 100
+        problem = assert_problem(refund(manager, yen, amount=2.5), 422, "validation-failed")
+        assert problem["errors"] == [{"pointer": "/amount", "code": "decimals",
+                                      "detail": "At most 0 decimals are allowed in the sale's currency."}]
+    with Api(start(pos={"currency": "KWD"}), shop.token("manager")) as manager:
+        assert refund(manager, yen, amount=50).json()["total"] == 50
+        assert_problem(refund(manager, sale, amount=0.125), 422, "validation-failed")
+        assert refund(manager, sale, amount=1.5).json()["total"] == 1.5
+        dinars = manager.sell(shop.basket(bread)).json()
+        assert refund(manager, dinars, amount=0.125).json()["total"] == 0.125
+
+
 @pytest.mark.heavy
 def test_no_sequence_makes_a_balance_negative(api, manager, shop, database):
     """Show 2: sales, refunds by line and by amount, and voids in any order: money, taxes, goods and stock
