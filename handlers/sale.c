@@ -50,7 +50,8 @@ static const struct tw_schema payment_schema = {payment_fields, TW_COUNT(payment
         TW_READ_ONLY("date"), TW_READ_ONLY("subtotal"), TW_READ_ONLY("discountTotal"),        \
         TW_READ_ONLY("taxTotal"), TW_READ_ONLY("change"), TW_READ_ONLY("status"),             \
         TW_READ_ONLY("receiptNumber"), TW_READ_ONLY("stockException"),                        \
-        TW_READ_ONLY("priceException"), TW_READ_ONLY("recordedAt"), TW_READ_ONLY("refunds")
+        TW_READ_ONLY("priceException"), TW_READ_ONLY("amountException"),                      \
+        TW_READ_ONLY("recordedAt"), TW_READ_ONLY("refunds")
 
 static const struct tw_field sale_fields[] = {SALE_FIELDS(false)};
 const struct tw_schema tw_sale_schema = {sale_fields, TW_COUNT(sale_fields),

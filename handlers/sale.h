@@ -3,7 +3,7 @@
 //
 // Three endpoints sell: POST /v1/transactions (sales.c), its batch (sales_batch.c), and the
 // checkout of an order. What they have in common is here; judging and recording is PostgreSQL's
-// (db/migrations 0003 and 0014). Runs in: worker.
+// (db/migrations 0003 and 0018). Runs in: worker.
 
 #ifndef TW_SALE_H
 #define TW_SALE_H

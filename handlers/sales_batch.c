@@ -31,7 +31,7 @@
 struct element {
     struct tw_sale_record record;
     enum tw_status status; // of its result; TW_OK: recorded
-    bool has_id, is_judged, is_replayed, is_short, is_off_catalogue;
+    bool has_id, is_judged, is_replayed, is_short, is_off_catalogue, is_off_amount;
     const char *detail;
     const struct tw_problem_error *errors;
     size_t n_errors;
@@ -84,6 +84,8 @@ static void put_recorded(struct tw_req *req, struct tw_json *json, const struct 
     tw_json_bool(json, element->is_short);
     tw_json_key(json, TW_STR("priceException"));
     tw_json_bool(json, element->is_off_catalogue);
+    tw_json_key(json, TW_STR("amountException"));
+    tw_json_bool(json, element->is_off_amount);
     if (element->is_short)
         put_shortages(json, element);
 }
@@ -146,6 +148,7 @@ enum {
     COL_SHORTAGES,
     COL_PAYMENT_METHOD,
     COL_PRICE_EXCEPTION,
+    COL_AMOUNT_EXCEPTION,
 };
 
 static void take_shortages(struct tw_req *req, struct element *element, struct tw_array array)
@@ -198,6 +201,7 @@ static void take_row(struct tw_req *req, struct element *element, const struct t
     element->total_minor = tw_row_i64(rows, row, COL_TOTAL);
     element->is_short = tw_row_bool(rows, row, COL_STOCK_EXCEPTION);
     element->is_off_catalogue = tw_row_bool(rows, row, COL_PRICE_EXCEPTION);
+    element->is_off_amount = tw_row_bool(rows, row, COL_AMOUNT_EXCEPTION);
     if (!element->is_replayed)
         count_sale(req, element, tw_row_str(rows, row, COL_PAYMENT_METHOD));
     if (element->is_short)

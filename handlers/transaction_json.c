@@ -38,6 +38,7 @@ enum {
     COL_STOCK_EXCEPTION,
     COL_ITEM_SHORTAGES,
     COL_PRICE_EXCEPTION,
+    COL_AMOUNT_EXCEPTION,
 };
 
 static void put_money(struct tw_json *json, struct tw_str key, int64_t minor, unsigned decimals)
@@ -161,6 +162,8 @@ void tw_json_transaction_begin(struct tw_json *json, const struct tw_config *con
     tw_json_bool(json, tw_row_bool(rows, row, first + COL_STOCK_EXCEPTION));
     tw_json_key(json, TW_STR("priceException"));
     tw_json_bool(json, tw_row_bool(rows, row, first + COL_PRICE_EXCEPTION));
+    tw_json_key(json, TW_STR("amountException"));
+    tw_json_bool(json, tw_row_bool(rows, row, first + COL_AMOUNT_EXCEPTION));
     tw_json_key(json, TW_STR("recordedAt"));
     tw_json_time(json, tw_row_unix_ms(rows, row, first + COL_RECORDED_AT));
 }

@@ -30,7 +30,7 @@ SELECT sale_index, verdict, refused_line,
        item_discounts_minor, item_tax_rates_micro, item_taxes_minor, item_totals_minor,
        payment_methods, payment_amounts_minor, payment_references,
        customer_id, basket_discount_minor, sold_offline, stock_exception, item_shortages_milli,
-       false AS price_exception
+       false AS price_exception, false AS amount_exception
   FROM checkout_order($1::uuid, $2::text, $3::text, $4::uuid, $5::text, $6::text, $7::bytea, $8::text,
                       $9::text, $10::text, $11::int8, $12::text[], $13::int8[], $14::text[],
                       $15::text, $16::bool, $17::text, $18::int4)

@@ -17,7 +17,7 @@
 -- $10 int8[] expected_total_minor; element NULL: not checked
 -- $11 uuid[] customer_id; elements may be NULL; not checked
 -- $12 int8[] basket_discount_minor: spread over the lines (0006); element NULL: none
--- $13 bool[] sold_offline: what the stock or the catalogue lacks is no refusal but an exception
+-- $13 bool[] sold_offline: what the stock or the catalogue lacks, and other sums, are exceptions, not refusals
 -- Per line, those of one sale in their order:
 -- $14 int4[] line_sale: 1-based index into the sales
 -- $15 uuid[] line_product
@@ -36,7 +36,8 @@
 -- $26 text time_zone: an IANA name
 -- $27 int4 business_day_start_s: seconds after midnight at which a business day begins
 SELECT sale_index, verdict, refused_line, transaction_id, receipt_number, total_minor,
-       stock_exception, item_shortages_milli, payment_method, price_exception
+       stock_exception, item_shortages_milli, payment_method, price_exception,
+       amount_exception
   FROM record_sales($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[],
                     $7::text[], $8::timestamptz[], $9::text[], $10::int8[], $11::uuid[],
                     $12::int8[], $13::bool[],

@@ -4,7 +4,7 @@
 -- priority: sale
 -- gather: rows $1..$13; index $14 of $15..$19; index $20 of $21..$23; shared $24..$27
 -- Judges and records a batch of sales; one row per sale in input order (db/migrations/0003, 0006,
--- 0013, 0014).
+-- 0013, 0018).
 -- A refusal is a row, not an error. 40P01, 40001, 23505: another session was in the way and nothing
 -- happened: run it again.
 -- Per sale:
@@ -20,7 +20,7 @@
 -- $10 int8[] expected_total_minor; element NULL: not checked
 -- $11 uuid[] customer_id; elements may be NULL; not checked
 -- $12 int8[] basket_discount_minor: spread over the lines (0006); element NULL: none
--- $13 bool[] sold_offline: what the stock or the catalogue lacks is no refusal but an exception
+-- $13 bool[] sold_offline: what the stock or the catalogue lacks, and other sums, are exceptions, not refusals
 -- Per line, those of one sale in their order:
 -- $14 int4[] line_sale: 1-based index into the sales
 -- $15 uuid[] line_product
@@ -47,7 +47,7 @@ SELECT sale_index, verdict, refused_line,
        item_discounts_minor, item_tax_rates_micro, item_taxes_minor, item_totals_minor,
        payment_methods, payment_amounts_minor, payment_references,
        customer_id, basket_discount_minor, sold_offline, stock_exception, item_shortages_milli,
-       price_exception
+       price_exception, amount_exception
   FROM record_sales($1::uuid[], $2::text[], $3::text[], $4::bytea[], $5::text[], $6::text[],
                     $7::text[], $8::timestamptz[], $9::text[], $10::int8[], $11::uuid[],
                     $12::int8[], $13::bool[],

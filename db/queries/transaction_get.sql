@@ -13,6 +13,6 @@ SELECT transaction_id, recorded_at, sold_at, business_date, store_id, register_i
        item_discounts_minor, item_tax_rates_micro, item_taxes_minor, item_totals_minor,
        payment_methods, payment_amounts_minor, payment_references,
        customer_id, basket_discount_minor, sold_offline, stock_exception, item_shortages_milli,
-       price_exception
+       price_exception, amount_exception
   FROM recorded_sales
  WHERE transaction_id = $1::uuid AND ($2::text IS NULL OR store_id = $2::text)

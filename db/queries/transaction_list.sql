@@ -21,7 +21,7 @@ SELECT s.transaction_id, s.recorded_at, s.sold_at, s.business_date, s.store_id, 
        s.item_discounts_minor, s.item_tax_rates_micro, s.item_taxes_minor, s.item_totals_minor,
        s.payment_methods, s.payment_amounts_minor, s.payment_references,
        s.customer_id, s.basket_discount_minor, s.sold_offline, s.stock_exception,
-       s.item_shortages_milli, s.price_exception
+       s.item_shortages_milli, s.price_exception, s.amount_exception
   FROM (SELECT transaction_id, business_date
           FROM transaction_page($1::text, coalesce($2::text, '-infinity')::date,
                                 coalesce($3::text, 'infinity')::date, $4::text, $5::text, $6::text,

@@ -29,7 +29,7 @@ RETURNS TABLE (
     item_taxes_minor bigint[], item_totals_minor bigint[],
     payment_methods text[], payment_amounts_minor bigint[], payment_references text[],
     customer_id uuid, basket_discount_minor bigint, sold_offline bool, stock_exception bool,
-    item_shortages_milli bigint[], price_exception bool)
+    item_shortages_milli bigint[], price_exception bool, amount_exception bool)
 LANGUAGE sql AS $$
     WITH sale AS (
         SELECT s, n::int, pg_temp.id((s ->> 'id')::int) AS id

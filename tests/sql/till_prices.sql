@@ -20,7 +20,7 @@ BEGIN
             {"id": 112, "offline": true, "lines": [[1, 1000, 0, 270]], "expect": 360},
             {"id": 113, "lines": [[8, 1000]]}, {"id": 114, "offline": true, "lines": [[99, 1000, 0, 100, 0]]},
             {"id": 115, "offline": true, "lines": [[1, 1000, 0, 999999999999999, 0], [1, 1, 0, 999999999999999, 0]]}]'),
-        'recorded total-mismatch unknown-product/0 unknown-product/0 amount-out-of-range');
+        'recorded recorded unknown-product/0 unknown-product/0 amount-out-of-range');
     PERFORM pg_temp.equal('again', (SELECT verdict || price_exception FROM pg_temp.sell('[
             {"id": 111, "offline": true, "lines": [[1, 1000, 0, 270]], "expect": 324}]')), 'replayedtrue');
     -- A basket's discount is spread by the till's prices: 1.00 of 5.00 and 15.00.

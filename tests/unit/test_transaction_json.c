@@ -9,7 +9,7 @@
 #include "handlers/transaction_json.h"
 
 #define UUID_TEXT "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
-enum { FIRST = 3, COLUMNS = 34 }; // as behind record_sales' three columns of verdict
+enum { FIRST = 3, COLUMNS = 35 }; // as behind record_sales' three columns of verdict
 
 static const struct tw_uuid id = {{0x01, 0x7f, 0x22, 0xe2, 0x79, 0xb0, 0x7c, 0xc3, 0x98, 0xc4, 0xdc,
                                    0x0c, 0x0c, 0x07, 0x39, 0x8f}};
@@ -84,6 +84,7 @@ static void put_columns(struct tw_params *params)
     else
         tw_param_null(params);
     tw_param_bool(params, is_exception);
+    tw_param_bool(params, is_exception);
 }
 
 static PGresult *make_row(void)
@@ -140,7 +141,8 @@ static void test_two_decimals(void **state)
         "\"payments\":[{\"method\":\"cash\",\"amount\":5.00,\"reference\":null},"
         "{\"method\":\"card\",\"amount\":5.00,\"reference\":\"A-1\"}],\"change\":0.50,"
         "\"status\":\"completed\",\"receiptNumber\":77,"
-        "\"offline\":false,\"stockException\":false,\"priceException\":false,"
+        "\"offline\":false,\"stockException\":false,\"priceException\":false,\"amountException\":"
+        "false,"
         "\"recordedAt\":\"2000-02-29T12:34:57.789Z\",\"refunds\":[]}");
 }
 
@@ -162,7 +164,8 @@ static void test_no_decimals(void **state)
         "\"payments\":[{\"method\":\"cash\",\"amount\":500,\"reference\":null},"
         "{\"method\":\"card\",\"amount\":500,\"reference\":\"A-1\"}],\"change\":50,"
         "\"status\":\"completed\",\"receiptNumber\":77,"
-        "\"offline\":false,\"stockException\":false,\"priceException\":false,"
+        "\"offline\":false,\"stockException\":false,\"priceException\":false,\"amountException\":"
+        "false,"
         "\"recordedAt\":\"2000-02-29T12:34:57.789Z\",\"refunds\":[]}");
 }
 
@@ -187,7 +190,8 @@ static void test_an_exception(void **state)
            "\"payments\":[{\"method\":\"cash\",\"amount\":500,\"reference\":null},"
            "{\"method\":\"card\",\"amount\":500,\"reference\":\"A-1\"}],\"change\":50,"
            "\"status\":\"completed\",\"receiptNumber\":77,"
-           "\"offline\":true,\"stockException\":true,\"priceException\":true,"
+           "\"offline\":true,\"stockException\":true,\"priceException\":true,\"amountException\":"
+           "true,"
            "\"recordedAt\":\"2000-02-29T12:34:57.789Z\",\"refunds\":[]}");
     is_exception = false;
 }
