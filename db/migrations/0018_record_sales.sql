@@ -190,7 +190,8 @@ BEGIN
                i.counted_at > wanted.offline_from AS is_counted
           FROM (SELECT p_store_id[l.sale] AS store_id, l.product_id,
                        sum(l.quantity_milli) AS quantity_milli, count(*) AS lines,
-                       min(CASE WHEN p_sold_offline[l.sale] THEN p_sold_at[l.sale] END) AS offline_from
+                       min(p_sold_at[l.sale]) FILTER (WHERE p_sold_offline[l.sale])
+                           AS offline_from
                   FROM unnest(p_line_sale, p_line_product, p_line_quantity_milli)
                        AS l (sale, product_id, quantity_milli)
                  GROUP BY p_store_id[l.sale], l.product_id) wanted
@@ -237,7 +238,7 @@ BEGIN
                                     payments_malformed, methods IS NOT NULL, v_basket_refused[sale],
                                     p_expected_total_minor[sale], p_sale_payment_method[sale],
                                     p_sold_offline[sale]) AS verdict,
-                       CASE WHEN paid_otherwise > told_minor THEN 0
+                       CASE WHEN paid IS NULL OR paid_otherwise > told_minor THEN 0
                             ELSE greatest(paid - told_minor, 0) END::bigint AS change_minor,
                        coalesce(p_sold_offline[sale]
                                 AND (told_minor <> total_minor OR paid < total_minor
