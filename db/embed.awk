@@ -2,10 +2,12 @@
 # Turns db/queries/*.sql and db/migrations/*.sql into C: `awk -v mode=M -f embed.awk FILES`, M being
 #   statements-h   TW_STATEMENT_MAP(XX): one line per statement, XX(NAME, "name", LANE, KIND)
 #   statements-c   the same with its text and its number of parameters
-#   migrations-c   an ordered table of names and texts
+#   migrations-c   an ordered table of names, texts and, of those that say so, statements
 #   fleet-script-c the one script of gateway/fleet.lua
 # A statement may say how queries of one moment share a call (gateway/db_gather.h):
 #   -- gather: rows $1..$4; index $5 of $6..$7; shared $8
+# A migration may say that its statements run one by one, outside a transaction (gateway/db_migrate_outside.h):
+#   -- tillway: outside a transaction
 # Comments stay out of a statement's text and stay in a migration's. A statement's text begins with
 # its name, for whoever looks into pg_stat_activity or pg_stat_statements.
 
@@ -63,6 +65,28 @@ function c_priority() {
     return "TW_PRIORITY_" toupper(priority)
 }
 
+function outside_fail() {
+    print "embed.awk: " name ".sql: outside a transaction there is CREATE [UNIQUE] INDEX CONCURRENTLY NAME and" \
+        " DROP INDEX CONCURRENTLY IF EXISTS NAME, each to the end of a line" > "/dev/stderr"
+    failed = 1
+    exit 1
+}
+
+# A statement that may be run again: the index that it makes, and what drops half of one.
+function c_step(words, n, made) {
+    n = split(step_words, words, " ")
+    made = words[1] == "CREATE" ? (words[2] == "UNIQUE" ? words[5] : words[4]) : ""
+    if (step_words !~ /^(CREATE (UNIQUE )?INDEX CONCURRENTLY [a-z0-9_]+ ON |DROP INDEX CONCURRENTLY IF EXISTS [a-z0-9_]+; $)/)
+        outside_fail()
+    return "    {\n" step "    " (made == "" ? ", NULL, NULL" : ", \"" made "\", \"DROP INDEX CONCURRENTLY IF EXISTS " made "\"") "},\n"
+}
+
+function c_steps() {
+    if (step != "" || steps == "")
+        outside_fail()
+    return "    (const struct tw_migration_step[]){\n" steps "    {NULL, NULL, NULL}},\n"
+}
+
 function finish() {
     if (name == "")
         return
@@ -78,14 +102,14 @@ function finish() {
     else if (mode == "fleet-script-c")
         rows = text
     else
-        rows = rows "    {\"" name "\",\n" text "    },\n"
+        rows = rows "    {\"" name "\",\n" text "    ,\n" (outside ? c_steps() : "    NULL\n") "    },\n"
 }
 
 FNR == 1 {
     finish()
     name = base_name(FILENAME)
-    lane = kind = priority = gather = text = ""
-    params = 0
+    lane = kind = priority = gather = text = steps = step = step_words = ""
+    params = outside = 0
 }
 
 /^-- lane: / { lane = $3 }
@@ -94,7 +118,22 @@ FNR == 1 {
 /^-- gather: / { gather = substr($0, 12) }
 /^-- \$[0-9]+ / { n = substr($2, 2) + 0; if (n > params) params = n }
 
-mode == "migrations-c" { text = text c_string($0); next }
+mode == "migrations-c" && /^-- tillway:/ {
+    if ($0 != "-- tillway: outside a transaction")
+        outside_fail()
+    outside = 1
+}
+mode == "migrations-c" { text = text c_string($0) }
+mode == "migrations-c" && outside && !/^ *--/ && !/^ *$/ {
+    step = step c_string($0)
+    step_words = step_words $0 " "
+    gsub(/  +/, " ", step_words)
+    if (/;$/) {
+        steps = steps c_step()
+        step = step_words = ""
+    }
+}
+mode == "migrations-c" { next }
 !/^ *--/ && !/^ *$/ { text = text c_string($0) }
 
 END {

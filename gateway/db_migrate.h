@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // db_migrate: `tillway migrate`: brings the schema up to this binary's migrations.
 //
-// db/migrations/*.sql in the order of their names, each in one transaction, each remembered with
-// the SHA-256 of its text; a text that has changed since is refused. Safe to run twice and from two
-// places at once: an advisory lock makes the second wait and find nothing to do.
+// db/migrations/*.sql in the order of their names, each in one transaction unless it says
+// otherwise (db_migrate_outside.h), each remembered with the SHA-256 of its text; a text that has
+// changed since is refused. Safe to run twice and from two places at once: an advisory lock makes
+// the second wait and find nothing to do.
 //
 // Safe to run while a gateway sells: a migration that changes a table must have it for itself, and
 // while it waits for who reads it (a report, a dump) everybody behind it waits as well. So it waits
@@ -16,9 +17,17 @@
 #include "config/config.h"
 #include "gateway/base.h"
 
+// A statement outside a transaction, which may be run again.
+struct tw_migration_step {
+    const char *sql;   // NULL: no more
+    const char *index; // that it makes, or NULL
+    const char *undo;  // drops what a try has left of it that was cut off
+};
+
 struct tw_migration {
     const char *name;
     const char *sql;
+    const struct tw_migration_step *steps; // NULL: it is one transaction
 };
 
 extern const struct tw_migration tw_migrations[];

@@ -11,4 +11,8 @@
 TW_MUST_USE bool tw_store_choose(struct tw_req *req, struct tw_str asked, struct tw_str *store,
                                  struct tw_verdict *verdict);
 
+// The same where an admin sees all stores unless he asks for one: then `store->p` is NULL.
+TW_MUST_USE bool tw_store_narrow(struct tw_req *req, struct tw_str asked, struct tw_str *store,
+                                 struct tw_verdict *verdict);
+
 #endif

@@ -6,7 +6,10 @@
 #include "handlers/page.h"
 #include "handlers/params.h"
 #include "handlers/refund_json.h"
+#include "handlers/store.h"
 #include "handlers/transaction_json.h"
+
+#define STORE_MAX 64
 
 // ---- GET /v1/transactions/{transactionId} -------------------------------------------------------
 
@@ -82,16 +85,24 @@ enum {
     PARAM_CASHIER,
     PARAM_STATUS,
     PARAM_METHOD,
+    PARAM_EXCEPTION,
+    PARAM_STORE,
     PARAM_LIMIT,
     PARAM_AFTER,
     PARAM_COUNT
 };
 
 static const struct tw_param_spec list_params[PARAM_COUNT] = {
-    [PARAM_DATE] = {"date", 10},     [PARAM_FROM] = {"from", 10},
-    [PARAM_TO] = {"to", 10},         [PARAM_CASHIER] = {"cashierId", 128},
-    [PARAM_STATUS] = {"status", 32}, [PARAM_METHOD] = {"paymentMethod", 32},
-    [PARAM_LIMIT] = {"limit", 3},    [PARAM_AFTER] = {"after", TW_UUID_TEXT_LEN},
+    [PARAM_DATE] = {"date", 10},
+    [PARAM_FROM] = {"from", 10},
+    [PARAM_TO] = {"to", 10},
+    [PARAM_CASHIER] = {"cashierId", 128},
+    [PARAM_STATUS] = {"status", 32},
+    [PARAM_METHOD] = {"paymentMethod", 32},
+    [PARAM_EXCEPTION] = {"exception", 16},
+    [PARAM_STORE] = {"storeId", STORE_MAX},
+    [PARAM_LIMIT] = {"limit", 3},
+    [PARAM_AFTER] = {"after", TW_UUID_TEXT_LEN},
 };
 
 // One row more than the page was asked for: it says whether there is a next page.
@@ -123,6 +134,12 @@ static bool is_status(struct tw_str text)
            tw_str_eq(text, TW_STR("partially_refunded")) || tw_str_eq(text, TW_STR("refunded"));
 }
 
+static bool is_exception(struct tw_str text)
+{
+    return tw_str_eq(text, TW_STR("stock")) || tw_str_eq(text, TW_STR("price")) ||
+           tw_str_eq(text, TW_STR("amount")) || tw_str_eq(text, TW_STR("any"));
+}
+
 // A date as a parameter: text, which PostgreSQL reads; it was checked.
 static bool is_date(struct tw_str text)
 {
@@ -145,6 +162,8 @@ static const char *check_list(const struct tw_str values[PARAM_COUNT], int32_t *
         return "date is from and to in one: give it alone.";
     if (values[PARAM_STATUS].p && !is_status(values[PARAM_STATUS]))
         return "status must be completed, voided, partially_refunded or refunded.";
+    if (values[PARAM_EXCEPTION].p && !is_exception(values[PARAM_EXCEPTION]))
+        return "exception must be stock, price, amount or any.";
     if (!tw_list_limit(values[PARAM_LIMIT], limit))
         return "limit must be from 1 to 500.";
     if (values[PARAM_AFTER].p && !tw_uuid_parse(values[PARAM_AFTER], after))
@@ -155,19 +174,20 @@ static const char *check_list(const struct tw_str values[PARAM_COUNT], int32_t *
 struct tw_verdict tw_transaction_list(struct tw_req *req)
 {
     struct list_state *state = req->state = tw_req_alloc(req, sizeof(*state));
-    struct tw_str values[PARAM_COUNT];
+    struct tw_str values[PARAM_COUNT], store;
     struct tw_verdict verdict;
     struct tw_uuid after;
     char buffer[512];
     struct tw_params params;
-    if (!tw_query_parse(req, list_params, PARAM_COUNT, values, &verdict))
+    if (!tw_query_parse(req, list_params, PARAM_COUNT, values, &verdict) ||
+        !tw_store_narrow(req, values[PARAM_STORE], &store, &verdict))
         return verdict;
     const char *fault = check_list(values, &state->limit, &after);
     if (fault)
         return tw_fail(req, TW_INVALID_PARAMETER, fault);
     bool is_day = values[PARAM_DATE].p != NULL;
     tw_params_init(&params, buffer, sizeof(buffer));
-    tw_param_optional(&params, tw_req_store_scope(req));
+    tw_param_optional(&params, store);
     tw_param_optional(&params, values[is_day ? PARAM_DATE : PARAM_FROM]);
     tw_param_optional(&params, values[is_day ? PARAM_DATE : PARAM_TO]);
     tw_param_optional(&params, values[PARAM_CASHIER]);
@@ -178,5 +198,6 @@ struct tw_verdict tw_transaction_list(struct tw_req *req)
     else
         tw_param_null(&params);
     tw_param_i32(&params, state->limit + 1);
+    tw_param_optional(&params, values[PARAM_EXCEPTION]);
     return tw_await_db(req, TW_STMT_TRANSACTION_LIST, &params, transaction_list_2_read);
 }

@@ -3,7 +3,7 @@
 -- kind: read
 -- A page of sales, the newest business day first and of a day the newest id, with the columns of
 -- transaction_get.
--- $1 text store_id the caller may see, or NULL for every store
+-- $1 text store_id, or NULL for every store
 -- $2 text first business date, or NULL
 -- $3 text last business date, or NULL
 -- $4 text cashier_id, or NULL
@@ -11,8 +11,9 @@
 -- $6 text payment_method, or NULL
 -- $7 uuid the last transaction_id of the page before, or NULL
 -- $8 int4 limit
+-- $9 text exception: stock, price, amount or any; or NULL
 --
--- transaction_page (db/migrations/0010) finds them, by an index for each way to ask.
+-- transaction_page (db/migrations/0023) finds them, by an index for each way to ask, store by store.
 SELECT s.transaction_id, s.recorded_at, s.sold_at, s.business_date, s.store_id, s.register_id,
        s.cashier_id, s.currency, s.prices_include_tax, s.subtotal_minor, s.discount_total_minor,
        s.tax_total_minor, s.total_minor, s.change_minor, s.payment_method, s.status,
@@ -25,7 +26,7 @@ SELECT s.transaction_id, s.recorded_at, s.sold_at, s.business_date, s.store_id, 
   FROM (SELECT transaction_id, business_date
           FROM transaction_page($1::text, coalesce($2::text, '-infinity')::date,
                                 coalesce($3::text, 'infinity')::date, $4::text, $5::text, $6::text,
-                                $7::uuid, $8::int4)
+                                $7::uuid, $8::int4, $9::text)
          ORDER BY business_date DESC, transaction_id DESC
          LIMIT $8::int4) page
   JOIN recorded_sales s ON s.transaction_id = page.transaction_id

@@ -137,6 +137,16 @@ def database(postgres):
 
 
 @pytest.fixture
+def empty_database(postgres):
+    """A database without our schema."""
+    name = "e2e_empty_%d" % os.getpid()
+    database = postgres.create(name)
+    yield database
+    database.close()
+    postgres.drop(name)
+
+
+@pytest.fixture
 def own_database(postgres):
     """A migrated database that a test may spoil."""
     name = "e2e_own_%d" % os.getpid()

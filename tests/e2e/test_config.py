@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line and the configuration, as an operator meets them."""
 
-import hashlib
 import json
 import os
 import re
@@ -265,16 +264,6 @@ def test_a_second_instance_is_told_in_one_line(start, gateway, what):
 # ---- migrate --------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def empty_database(postgres):
-    """A database without our schema."""
-    name = "e2e_empty_%d" % os.getpid()
-    database = postgres.create(name)
-    yield database
-    database.close()
-    postgres.drop(name)
-
-
 def n_migrations():
     return len([f for f in os.listdir(os.path.join(ROOT, "db/migrations")) if f.endswith(".sql")])
 
@@ -313,25 +302,10 @@ def test_migrate_reads_the_password_file(empty_database, tmp_path):
         empty_database.rows("DROP ROLE %s" % role)
 
 
-def migrated_before(database, name):
-    """As `tillway migrate` of a binary left it that ended before this migration."""
-    scripts = os.path.join(ROOT, "db/migrations")
-    with open(os.path.join(ROOT, "db/queries/migrate_table.sql"), encoding="utf-8") as f:
-        database.rows(f.read())
-    for script in sorted(os.listdir(scripts)):
-        if script.split("_")[0] >= name:
-            return
-        with open(os.path.join(scripts, script), "rb") as f:
-            text = f.read()
-        database.rows(text.decode())
-        database.rows("INSERT INTO tillway_migrations (name, sha256) VALUES (%s, %s)", script[:-len(".sql")],
-                      hashlib.sha256(text).hexdigest())
-
-
 def test_a_migration_that_waits_holds_nobody_up(empty_database):
     """Somebody reads for long a table that a migration changes. Who comes after that does not wait behind the one
     that waits, and the migration goes through when the reader has gone."""
-    migrated_before(empty_database, "0013")
+    empty_database.migrated_before("0013")
     reader, seller = (empty_database.connect(autocommit=False) for _ in range(2))
     reader.cursor().execute("SELECT count(*) FROM transactions")
     process = empty_database.spawn_migrate()

@@ -203,6 +203,30 @@ def test_a_deep_page_costs_what_the_first_does(filled, statement):
         assert there[1] <= 1.5 * first[1] + 0.2
 
 
+@pytest.mark.parametrize("kind", ["any", "stock", "price", "amount"])
+@pytest.mark.parametrize("store", ["store-2", None], ids=["a store", "all stores"])
+def test_exceptions_are_found_by_their_index(filled, store, kind):
+    """Which no plan shows, as transaction_page walks it; the statistics of the transaction do."""
+    statement = next(s for s in READS if s.name == "transaction_list")
+    values = [kind if text.startswith("exception") else PAGE if text.startswith("limit") else
+              store if text.startswith("store_id") else None for _, text in statement.params]
+    indexes = [name for name, in filled.rows("SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisprimary"
+                                             " AND indrelid = 'transactions'::regclass")]
+
+    def scans():
+        return [filled.value("SELECT pg_stat_get_xact_numscans(%s::regclass)", name) for name in indexes]
+
+    filled.rows("BEGIN")  # or they are handed over meanwhile
+    try:
+        before = scans()
+        found = filled.rows(execute(statement, values))
+        walked = {name: n - was for name, was, n in zip(indexes, before, scans()) if n > was}
+    finally:
+        filled.rows("ROLLBACK")
+    stores = 1 if store else filled.value("SELECT count(DISTINCT store_id) FROM registers")
+    assert found and walked == {"transactions_exceptions_idx": stores}
+
+
 def test_a_sale_is_found_by_its_key_in_a_new_installation_too(own_database):
     """Of an empty table that was analyzed the planner knows no better index, and a prepared plan outlives
     that: the primary key must be the one that it takes when all are as good."""

@@ -94,7 +94,8 @@ def test_bad_parameters(api):
                         ("from=yesterday", "invalid-parameter"), ("date=2026-01-01&to=2026-01-02", "invalid-parameter"),
                         ("status=lost", "invalid-parameter"), ("limit=0", "invalid-parameter"),
                         ("limit=501", "invalid-parameter"), ("after=x", "invalid-parameter"),
-                        ("storeId=main", "unknown-parameter")):
+                        ("exception=some", "invalid-parameter"), ("exception=", "invalid-parameter"),
+                        ("exception=stock,price", "invalid-parameter"), ("store=main", "unknown-parameter")):
         assert_problem(api.get(PATH + "?" + query), 400, code)
 
 
@@ -110,6 +111,54 @@ def test_stores(api, sales, issuer, shop):
     assert [s["transactionId"] for s in got] == ids([
         s for s in sales if s["date"] == date and s["cashierId"] == sales[0]["cashierId"]])
     assert {s["storeId"] for s in got} == {shop.store}
+
+
+def test_exceptions(api, manager, shop, database, sales, issuer):
+    """By kind, or any of them; with the other filters, page by page, of one store or of all."""
+    bread, short = shop.product(250), shop.product(100, stock=1)
+    body = {"paymentMethod": "cash", "offline": True, "timestamp": at(2)}
+    wants = {"stock": [], "price": [], "any": []}
+    for kinds, item in (((), {}), (("price",), {"unitPrice": 2}), (("stock",), {"productId": short, "quantity": 3}),
+                        (("price",), {"unitPrice": 1, "productId": bread}),
+                        (("stock", "price"), {"productId": short, "unitPrice": 9})):
+        sold = manager.sell({**body, "items": [{"productId": bread, "quantity": 1, **item}]}).json()
+        assert (sold["stockException"], sold["priceException"]) == ("stock" in kinds, "price" in kinds), sold
+        for kind in (*kinds, *(["any"] if kinds else [])):
+            wants[kind].append(sold)
+    for kind, wanted in wants.items():
+        for limit in (1, 100):
+            got, _ = pages(api, "&exception=" + kind, limit)
+            assert [s["transactionId"] for s in got] == ids(wanted), (kind, limit)
+    day, first = wants["any"][0]["date"], wants["price"][0]
+    assert manager.post(PATH + "/%s/refunds" % first["transactionId"], json={"amount": 1},
+                        key=str(uuid.uuid4())).status_code == 201
+    for query, wanted in (("&date=" + day, wants["any"]), ("&from=2999-01-01", []), ("&to=2000-01-01", []),
+                          ("&status=partially_refunded", [first]), ("&paymentMethod=card", []),
+                          ("&cashierId=" + first["cashierId"], wants["any"]), ("&cashierId=nobody", [])):
+        assert [s["transactionId"] for s in pages(api, "&exception=any" + query)[0]] == ids(wanted), query
+    assert pages(api, "&exception=amount")[0] == []
+    admin = issuer.token("admin", "elsewhere")
+    got = api.get(PATH + "?exception=any&storeId=" + shop.store, token=admin).json()["items"]
+    assert [s["transactionId"] for s in got] == ids(wants["any"])
+    every = api.get(PATH + "?exception=any&limit=500&date=" + day, token=admin).json()["items"]
+    assert set(ids(wants["any"])) <= {s["transactionId"] for s in every}
+
+
+def test_an_admin_asks_for_one_store(api, sales, issuer, shop):
+    """And nobody else for another one than his own."""
+    query = "&storeId=" + shop.store
+    assert [s["transactionId"] for s in pages(api, query)[0]] == ids(sales)  # his own
+    assert_problem(api.get(PATH + "?storeId=elsewhere"), 403, "forbidden")
+    assert_problem(api.get(PATH + "?storeId=" + shop.store, token=issuer.token("manager", "elsewhere")),
+                   403, "forbidden")
+    admin = issuer.token("admin", "elsewhere")
+    got, path = [], PATH + "?limit=5" + query
+    while path:
+        answer = api.get(path, token=admin)
+        got += answer.json()["items"]
+        path = answer.headers.get("link") and re.fullmatch(r'<(.*)>; rel="next"', answer.headers["link"]).group(1)
+    assert [s["transactionId"] for s in got] == ids(sales)
+    assert api.get(PATH + "?storeId=nowhere-" + uuid.uuid4().hex, token=admin).json() == {"items": [], "next": None}
 
 
 def test_injection(api, sales):
@@ -143,11 +192,11 @@ def test_every_way_walks_an_index(own_database):
     connection = db.connect()
     with connection.cursor() as cursor:
         cursor.execute("SET plan_cache_mode = force_generic_plan; SET jit = off")
-        cursor.execute("PREPARE list (text, text, text, text, text, text, uuid, int) AS " + sql)
+        cursor.execute("PREPARE list (text, text, text, text, text, text, uuid, int, text) AS " + sql)
 
         def explain(*values):
             words = ", ".join("NULL" if v is None else "'%s'" % v for v in values)
-            cursor.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE list (%s, 101)" % words)
+            cursor.execute("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE list (%s, 101, NULL)" % words)
             plan = cursor.fetchone()[0]
             plan = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
             return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], json.dumps(plan)

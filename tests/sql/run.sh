@@ -28,7 +28,8 @@ trap finish EXIT
 sql -c "CREATE SCHEMA $schema" || exit 1
 export PGOPTIONS="-c search_path=$schema,public -c client_min_messages=warning -c jit=off"
 for migration in "$db"/migrations/*.sql; do
-    sql -1 -f "$migration" || exit 1
+    if grep -q "^-- tillway: outside a transaction$" "$migration"; then one=(); else one=(-1); fi
+    sql "${one[@]}" -f "$migration" || exit 1
 done
 for query in "$db"/queries/*.sql; do
     grep -qE '^-- lane: (fast|write|slow)$' "$query" || continue

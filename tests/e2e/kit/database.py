@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private PostgreSQL (dev/postgres.sh) and one database in it."""
 
+import hashlib
 import os
 import subprocess
 import uuid
@@ -105,10 +106,26 @@ class Database:
         done = self.spawn_migrate().communicate(timeout=60)
         assert "schema is up to date" in done[0], done
 
-    def spawn_migrate(self):
+    def spawn_migrate(self, **options):
         """`tillway migrate` as a process, with pipes."""
         return spawn([BINARY, "migrate", "-c", MIGRATE_CONFIG], text=True, stdout=subprocess.PIPE,
-                     stderr=subprocess.PIPE, env=clean_environment(TILLWAY_DB_URL=self.url))
+                     stderr=subprocess.PIPE, env=clean_environment(TILLWAY_DB_URL=self.url, **options))
+
+    def migrated_before(self, name):
+        """As `tillway migrate` of a binary left it that ended before this migration."""
+        scripts = os.path.join(ROOT, "db/migrations")
+        with open(os.path.join(ROOT, "db/queries/migrate_table.sql"), encoding="utf-8") as f:
+            self.rows(f.read())
+        for script in sorted(os.listdir(scripts)):
+            if script.split("_")[0] >= name:
+                return
+            with open(os.path.join(scripts, script), "rb") as f:
+                text = f.read()
+            alone = b"\n-- tillway: outside a transaction\n" in text
+            for part in text.decode().split(";\n")[:-1] if alone else [text.decode()]:
+                self.rows(part)
+            self.rows("INSERT INTO tillway_migrations (name, sha256) VALUES (%s, %s)", script[:-len(".sql")],
+                      hashlib.sha256(text).hexdigest())
 
     def load_sample(self):
         with open(os.path.join(ROOT, "db/sample/products.csv"), "rb") as csv:
