@@ -6,6 +6,7 @@
 #include "handlers/handlers.h"
 #include "handlers/page.h"
 #include "handlers/params.h"
+#include "handlers/store.h"
 
 // Columns of audit_list.
 enum {
@@ -27,6 +28,7 @@ enum {
     PARAM_ACTOR,
     PARAM_FROM,
     PARAM_TO,
+    PARAM_STORE,
     PARAM_LIMIT,
     PARAM_AFTER,
     PARAM_COUNT
@@ -35,8 +37,8 @@ enum {
 static const struct tw_param_spec list_params[PARAM_COUNT] = {
     [PARAM_ENTITY] = {"entity", 64}, [PARAM_ENTITY_ID] = {"entityId", 255},
     [PARAM_ACTOR] = {"actor", 255},  [PARAM_FROM] = {"from", 30},
-    [PARAM_TO] = {"to", 30},         [PARAM_LIMIT] = {"limit", 3},
-    [PARAM_AFTER] = {"after", 64},
+    [PARAM_TO] = {"to", 30},         [PARAM_STORE] = {"storeId", TW_STORE_MAX},
+    [PARAM_LIMIT] = {"limit", 3},    [PARAM_AFTER] = {"after", 64},
 };
 
 struct page {
@@ -137,9 +139,10 @@ static struct tw_verdict fail(struct tw_req *req, struct tw_params *params, cons
 
 struct tw_verdict tw_audit_list(struct tw_req *req)
 {
-    struct tw_str values[PARAM_COUNT];
+    struct tw_str values[PARAM_COUNT], store;
     struct tw_verdict verdict;
-    if (!tw_query_parse(req, list_params, PARAM_COUNT, values, &verdict))
+    if (!tw_query_parse(req, list_params, PARAM_COUNT, values, &verdict) ||
+        !tw_store_narrow(req, values[PARAM_STORE], &store, &verdict))
         return verdict;
     struct page *page = req->state = tw_req_alloc(req, sizeof(*page));
     char buffer[1024];
@@ -149,7 +152,7 @@ struct tw_verdict tw_audit_list(struct tw_req *req)
         return fail(req, &params, "limit must be from 1 to 500.");
     if (values[PARAM_ENTITY_ID].p && !values[PARAM_ENTITY].p)
         return fail(req, &params, "entityId goes with entity.");
-    tw_param_optional(&params, tw_req_store_scope(req));
+    tw_param_optional(&params, store);
     tw_param_optional(&params, values[PARAM_ENTITY]);
     tw_param_optional(&params, values[PARAM_ENTITY_ID]);
     tw_param_optional(&params, values[PARAM_ACTOR]);

@@ -9,7 +9,6 @@
 #include "handlers/schema.h"
 #include "handlers/store.h"
 
-#define STORE_MAX    64
 #define QUANTITY_MAX INT64_C(1000000000)
 
 // Result columns of inventory_get and inventory_list; inventory_set has the verdict before them.
@@ -68,7 +67,7 @@ static struct tw_verdict fail_unknown(struct tw_req *req)
 
 // ---- GET /v1/inventory/{productId} --------------------------------------------------------------
 
-static const struct tw_param_spec get_params[] = {{"storeId", STORE_MAX}};
+static const struct tw_param_spec get_params[] = {{"storeId", TW_STORE_MAX}};
 
 static struct tw_verdict inventory_get_2_read(struct tw_req *req, const struct tw_db_result *result)
 {
@@ -105,7 +104,7 @@ enum { PARAM_LOW, PARAM_STORE, PARAM_LIMIT, PARAM_AFTER, PARAM_COUNT };
 
 static const struct tw_param_spec list_params[PARAM_COUNT] = {
     [PARAM_LOW] = {"low", 5},
-    [PARAM_STORE] = {"storeId", STORE_MAX},
+    [PARAM_STORE] = {"storeId", TW_STORE_MAX},
     [PARAM_LIMIT] = {"limit", 3},
     [PARAM_AFTER] = {"after", TW_UUID_TEXT_LEN},
 };
@@ -175,7 +174,7 @@ static const struct tw_field level_fields[] = {
     TW_FIELD(level, "stock", stock, QUANTITY, false, 0, QUANTITY_MAX),
     TW_FIELD(level, "lowStockAt", low_stock_at, QUANTITY, false, 0, QUANTITY_MAX,
              .null_at = offsetof(struct level, low_stock_at_is_null)),
-    TW_FIELD(level, "storeId", store_id, TOKEN, false, 1, STORE_MAX),
+    TW_FIELD(level, "storeId", store_id, TOKEN, false, 1, TW_STORE_MAX),
     TW_READ_ONLY("productId"),
     TW_READ_ONLY("name"),
     TW_READ_ONLY("sku"),

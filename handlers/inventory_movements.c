@@ -45,8 +45,8 @@ static const struct tw_schema line_schema = {line_fields, TW_COUNT(line_fields),
 
 static const struct tw_field movement_fields[] = {
     TW_FIELD(movement, "kind", kind, TOKEN, true, 1, 16),
-    TW_FIELD(movement, "storeId", store_id, TOKEN, false, 1, 64),
-    TW_FIELD(movement, "toStoreId", to_store_id, TOKEN, false, 1, 64),
+    TW_FIELD(movement, "storeId", store_id, TOKEN, false, 1, TW_STORE_MAX),
+    TW_FIELD(movement, "toStoreId", to_store_id, TOKEN, false, 1, TW_STORE_MAX),
     TW_FIELD(movement, "note", note, TEXT, false, 1, 500),
     TW_FIELD(movement, "lines", lines, LIST, true, 1, LINES_MAX, .element = &line_schema),
 };

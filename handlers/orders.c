@@ -12,7 +12,6 @@
 #include "handlers/sale.h"
 #include "handlers/store.h"
 
-#define STORE_MAX 64
 #define USER_MAX  128
 #define ITEMS_MAX 500
 
@@ -60,7 +59,7 @@ enum { PARAM_STATUS, PARAM_USER, PARAM_STORE, PARAM_LIMIT, PARAM_AFTER, PARAM_CO
 static const struct tw_param_spec list_params[PARAM_COUNT] = {
     [PARAM_STATUS] = {"status", 16},
     [PARAM_USER] = {"userId", USER_MAX},
-    [PARAM_STORE] = {"storeId", STORE_MAX},
+    [PARAM_STORE] = {"storeId", TW_STORE_MAX},
     [PARAM_LIMIT] = {"limit", 3},
     [PARAM_AFTER] = {"after", TW_UUID_TEXT_LEN},
 };
@@ -154,7 +153,7 @@ static const struct tw_schema item_schema = {item_fields, TW_COUNT(item_fields),
 
 static const struct tw_field new_fields[] = {
     TW_FIELD(order, "orderId", order_id, UUID, false, 0, 0),
-    TW_FIELD(order, "storeId", store_id, TOKEN, false, 1, STORE_MAX),
+    TW_FIELD(order, "storeId", store_id, TOKEN, false, 1, TW_STORE_MAX),
     TW_FIELD(order, "customerId", customer_id, UUID, false, 0, 0),
     TW_FIELD(order, "parked", parked, BOOL, false, 0, 0),
     TW_FIELD(order, "label", label, TEXT, false, 1, 100),

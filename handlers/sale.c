@@ -3,6 +3,7 @@
 
 #include "handlers/money.h"
 #include "handlers/params.h"
+#include "handlers/store.h"
 
 #define ITEMS_MAX    500
 #define PAYMENTS_MAX 20
@@ -39,7 +40,7 @@ static const struct tw_schema payment_schema = {payment_fields, TW_COUNT(payment
                  .element = &payment_schema),                                                 \
         TW_FIELD(tw_sale, "paymentMethod", payment_method, TOKEN, false, 1, 32),              \
         TW_FIELD(tw_sale, "registerId", register_id, TOKEN, false, 1, 64),                    \
-        TW_FIELD(tw_sale, "storeId", store_id, TOKEN, false, 1, 64),                          \
+        TW_FIELD(tw_sale, "storeId", store_id, TOKEN, false, 1, TW_STORE_MAX),                \
         TW_FIELD(tw_sale, "cashierId", cashier_id, TEXT, false, 1, 128),                      \
         TW_FIELD(tw_sale, "customerId", customer_id, UUID, false, 0, 0),                      \
         TW_FIELD(tw_sale, "discount", discount, MONEY, false, 0, TW_DECIMAL_MAX),             \

@@ -6,6 +6,8 @@
 
 #include "gateway/request.h"
 
+#define TW_STORE_MAX 64 // bytes of a store's id
+
 // The store that was asked for, or the principal's own when none was (`asked.p` is NULL). False:
 // the request has been answered: only an admin may ask for another store than his own (FAULTS B6).
 TW_MUST_USE bool tw_store_choose(struct tw_req *req, struct tw_str asked, struct tw_str *store,

@@ -9,8 +9,6 @@
 #include "handlers/store.h"
 #include "handlers/transaction_json.h"
 
-#define STORE_MAX 64
-
 // ---- GET /v1/transactions/{transactionId} -------------------------------------------------------
 
 // A sale whose refunds are still to be read.
@@ -100,7 +98,7 @@ static const struct tw_param_spec list_params[PARAM_COUNT] = {
     [PARAM_STATUS] = {"status", 32},
     [PARAM_METHOD] = {"paymentMethod", 32},
     [PARAM_EXCEPTION] = {"exception", 16},
-    [PARAM_STORE] = {"storeId", STORE_MAX},
+    [PARAM_STORE] = {"storeId", TW_STORE_MAX},
     [PARAM_LIMIT] = {"limit", 3},
     [PARAM_AFTER] = {"after", TW_UUID_TEXT_LEN},
 };

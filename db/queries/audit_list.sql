@@ -2,7 +2,7 @@
 -- lane: slow
 -- kind: read
 -- A page of who changed what, the newest first.
--- $1 text store_id the caller may see, or NULL for all and what belongs to no store
+-- $1 text store_id, or NULL for all and what belongs to no store
 -- $2 text entity, or NULL
 -- $3 text entity_id, or NULL; with an entity only
 -- $4 text actor, or NULL

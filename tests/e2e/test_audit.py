@@ -108,6 +108,19 @@ def test_filters(admin, database, shop):
     assert hours("actor=nobody") == []
 
 
+def test_an_admin_asks_for_one_store(admin, manager, database, shop):
+    """FAULTS B6"""
+    stores = [shop.store, shop.store + "-other"]
+    for store in stores + [None]:
+        database.rows("INSERT INTO audit_log (actor, action, entity, entity_id, store_id)"
+                      " VALUES (%s, 'x', %s, '1', %s)", shop.store, shop.store, store)
+    for query in ("", "&entity=" + shop.store, "&entity=%s&entityId=1" % shop.store, "&actor=" + shop.store):
+        for store in stores:
+            assert [e["storeId"] for e in entries(admin, "storeId=" + store + query)] == [store], query
+    assert [e["storeId"] for e in entries(manager, "storeId=" + stores[0])] == stores[:1]
+    assert_problem(manager.get("/v1/audit?storeId=" + stores[1]), 403, "forbidden")
+
+
 def test_a_manager_sees_his_store_and_nothing_else(admin, manager, api, database, shop):
     """FAULTS B6"""
     for store in (shop.store, shop.store + "-other", None):
