@@ -11,7 +11,7 @@
 # exit code says the same. Everything that a suite wrote stays under build/test-logs. PostgreSQL is
 # private to the run, in var/test-run-*; whatever was started is stopped at the end, also on Ctrl-C
 # and SIGTERM, and what a run that was killed has left is removed by the next one.
-# Suites run two at a time: they wait more than they work. The end-to-end tests under the sanitizers
+# Suites run two or three at a time: they wait more than they work. The end-to-end tests under the sanitizers
 # have wide limits of time and a PostgreSQL of their own; so what they do meets nobody else's.
 set -uo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
@@ -192,15 +192,15 @@ e2e)
     end e2e
     ;;
 all)
+    start_postgres pg-asan
+    start_e2e e2e-asan build/asan/tillway pg-asan # the longest: first
     [ ! -x tests/lint/run.sh ] || start lint nice tests/lint/run.sh
-    start unit tests/run-unit.sh build
     start_postgres pg
+    start unit tests/run-unit.sh build
     end unit
     start unit-asan tests/run-unit.sh build/asan
     start sql tests/sql/run.sh "$(dev/postgres.sh url "$work/pg" sql_tests)"
-    start_postgres pg-asan
     end unit-asan
-    start_e2e e2e-asan build/asan/tillway pg-asan # the longest: first, beside what is left of lint
     end sql
     [ -z "${pid_of[lint]:-}" ] || end lint
     start_e2e e2e build/tillway pg
