@@ -194,7 +194,7 @@ e2e)
 all)
     start_postgres pg-asan
     start_e2e e2e-asan build/asan/tillway pg-asan # the longest: first
-    [ ! -x tests/lint/run.sh ] || start lint nice tests/lint/run.sh
+    [ ! -x tests/lint/run.sh ] || start lint nice -n 19 tests/lint/run.sh
     start_postgres pg
     start unit tests/run-unit.sh build
     end unit
@@ -202,8 +202,8 @@ all)
     start sql tests/sql/run.sh "$(dev/postgres.sh url "$work/pg" sql_tests)"
     end unit-asan
     end sql
-    [ -z "${pid_of[lint]:-}" ] || end lint
     start_e2e e2e build/tillway pg
+    [ -z "${pid_of[lint]:-}" ] || end lint
     end e2e
     TILLWAY_MASTER_HARNESS=$PWD/build/master-harness start_pytest master tests/master
     start_conformance
