@@ -114,9 +114,10 @@ static bool lock(PGconn *pg)
         PQclear(result);
         if (!ok || is_ours)
             return ok;
-        if (n == 0)
+        if (n == 0) {
             (void)printf("tillway migrate: waits for another one that is at work\n");
-        (void)fflush(stdout);
+            (void)fflush(stdout);
+        }
         tw_migrate_pause(LOCK_MS);
     }
 }
