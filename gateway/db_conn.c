@@ -43,9 +43,21 @@ static void close_pg(struct tw_db_conn *conn)
     conn->is_probed = false;
 }
 
+static void free_batch(struct tw_db_query *batch)
+{
+    while (batch) {
+        struct tw_db_query *query = batch;
+        batch = query->next;
+        free(query);
+    }
+}
+
 void tw_conn_dispose(struct tw_db_conn *conn)
 {
     close_pg(conn);
+    for (unsigned i = 0; i < conn->entries_n; i++)
+        free_batch(conn->entries[(conn->entries_head + i) % conn->entries_cap].query);
+    free_batch(conn->uncommitted);
     free(conn->entries);
     conn->entries = NULL;
 }

@@ -371,6 +371,21 @@ def test_a_queue_has_its_own_time(start, own_database, issuer):
     assert answers[0].status_code == 200
 
 
+def test_a_stop_does_not_wait_for_what_nobody_waits_for_any_more(start, own_database, issuer):
+    """P5: a read that was answered 504 and that PostgreSQL still has in hand. Nothing of it leaks."""
+    gateway = start(workers=1, http={"deadline": "1s"}, shutdown={"drain_timeout": "60s"},
+                    db={"url": own_database.url, "slow_timeout": "60s"})
+    token = Shop(own_database, issuer).token("manager")
+    gateway.wait_connected()
+    lock = locked(own_database, "transactions")
+    with Api(gateway, token) as api:
+        assert_problem(api.get("/v1/transactions"), 504, "deadline-exceeded")
+        assert waiting_for_locks(own_database) == 1
+    gateway.stop()
+    lock.rollback()
+    lock.close()
+
+
 def test_who_has_more_time_holds_nobody_beyond_his_own(start, own_database, issuer):
     """D3: behind the count of low stock, which has ten seconds, a list is 504 after its two."""
     gateway = start(workers=1, metrics={"low_stock_interval": "1s"},
