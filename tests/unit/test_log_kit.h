@@ -27,6 +27,7 @@
 // What children tell their parent besides the log.
 static struct {
     uint64_t dropped, sent;
+    bool enough; // has been read
 } * report;
 
 KIT int make_report(void **state)

@@ -7,13 +7,12 @@
 
 // ---- whatever the reader does -------------------------------------------------------------------
 
-// Numbered lines, a few of them in one flush; counts what was sent and what was dropped.
-static void log_many(void)
+// Lines, a few of them in one flush; counts what was sent and what was dropped.
+static void log_lines(uint64_t n)
 {
     static char path[300];
     memset(path, '/', sizeof path);
-    open_log("worker", (int)(getpid() % 1000), TW_LEVEL_INFO);
-    for (uint64_t i = 0; i < 20000; i++) {
+    for (uint64_t i = 0; i < n; i++) {
         struct tw_log_access entry = {.path = {path, 1 + i % sizeof path}, .duration_us = i};
         tw_log_access(&entry);
         if (i % 40 == 0)
@@ -22,6 +21,12 @@ static void log_many(void)
     }
     tw_log_flush();
     __atomic_add_fetch(&report->dropped, tw_log_take_dropped(), __ATOMIC_RELAXED);
+}
+
+static void log_many(void)
+{
+    open_log("worker", (int)(getpid() % 1000), TW_LEVEL_INFO);
+    log_lines(20000);
 }
 
 static void assert_accounted(void)
@@ -91,6 +96,14 @@ static void test_reader_comes_back(void **state)
     json_decref(json);
 }
 
+static void log_until_enough_is_read(void)
+{
+    open_log("worker", (int)(getpid() % 1000), TW_LEVEL_INFO);
+    do
+        log_lines(10000);
+    while (!__atomic_load_n(&report->enough, __ATOMIC_RELAXED));
+}
+
 // Three processes, one pipe, a reader in small sips: lines of one do not get into another's.
 static void test_three_writers(void **state)
 {
@@ -100,19 +113,19 @@ static void test_three_writers(void **state)
     size_t cap = 32 << 20;
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
     for (size_t i = 0; i < TW_COUNT(children); i++)
-        children[i] = begin(fds[1], log_many);
+        children[i] = begin(fds[1], log_until_enough_is_read);
     close(fds[1]);
     free(text);
     text = malloc(cap);
     text_n = 0;
     for (ssize_t n; (n = read(fds[0], text + text_n, 1 + text_n % 1500)) > 0;) {
         text_n += (size_t)n;
+        __atomic_store_n(&report->enough, text_n > 1 << 20, __ATOMIC_RELAXED);
         assert_true(cap - text_n > 1500);
     }
     close(fds[0]);
     for (size_t i = 0; i < TW_COUNT(children); i++)
         finish(children[i]);
-    assert_int_equal(report->sent, 60000);
     assert_accounted();
     assert_true(count_lines() > 1000);
 }
