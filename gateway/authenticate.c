@@ -44,10 +44,10 @@ static void reply_challenge(struct tw_req *req, const char *error, const char *d
 }
 
 // §3.1: no error when no token came.
-static bool refuse_without_token(struct tw_req *req)
+static bool refuse_without_token(struct tw_req *req, const char *detail)
 {
     tw_reply_header(req, TW_STR("www-authenticate"), TW_STR("Bearer realm=\"tillway\""));
-    return refuse(req, TW_TOKEN_MISSING, "Send Authorization: Bearer TOKEN.");
+    return refuse(req, TW_TOKEN_MISSING, detail);
 }
 
 static bool refuse_ambiguous(struct tw_req *req)
@@ -168,8 +168,11 @@ bool tw_stage_authenticate(struct tw_req *req)
     if (token.n > 0)
         return authenticate_by_token(req, token);
     struct tw_principal *holder = tw_conn_certificate(req->conn, req->received_unix_ms / 1000);
+    if (!holder && req->conn->certificate && !authorization.p)
+        return refuse_without_token(req, "The client certificate has expired. Connect with a new "
+                                         "one, or send Authorization: Bearer TOKEN.");
     if (!holder || authorization.p)
-        return refuse_without_token(req);
+        return refuse_without_token(req, "Send Authorization: Bearer TOKEN.");
     if (tw_verifier_denies(req->worker->verifier, holder))
         return refuse(req, TW_FORBIDDEN, "The client certificate is revoked.");
     return take_principal(req, tw_principal_ref(holder));

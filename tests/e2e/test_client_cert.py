@@ -274,6 +274,8 @@ def test_an_expired_certificate_ends_on_an_open_connection(mtls, pki, ca):
              tls=context(ca, client)) as api:
         assert api.get("/v1/me").status_code == 200
         eventually(lambda: api.get("/v1/me").status_code == 401, what="it has expired")
+        problem = assert_problem(api.get("/v1/me"), 401, "token-missing")
+        assert problem["detail"].startswith("The client certificate has expired")
     status, _, _, reused = ask(mtls.ports["required"], tls, session)
     assert (status, reused) == (401, True)
     assert refused(mtls.ports["required"], tls)
