@@ -84,14 +84,15 @@ class Load:
         os.remove(log)
         return percentiles(values)
 
-    def pgbench(self, script, seconds, sample=1.0, **variables):
+    def pgbench(self, script, seconds, sample=1.0, connections=PG_CONNECTIONS, each=1, **variables):
+        """each: so many requests in one call of the script; percentiles are those of a call."""
         prefix = os.path.join(self._s.work, "pgbench_log")
-        words = ["pgbench", "-n", "-M", "prepared", "-c", str(PG_CONNECTIONS), "-j", "1", "-T", str(seconds), "-f",
+        words = ["pgbench", "-n", "-M", "prepared", "-c", str(connections), "-j", "1", "-T", str(seconds), "-f",
                  script, "-l", "--log-prefix=" + prefix, "--sampling-rate=%g" % sample]
         for name, value in variables.items():
             words += ["-D", "%s=%s" % (name, value)]
         text = _ran([*words, self._s.database.url], timeout_s=seconds + 60)
-        requests = int(re.search(r"actually processed: (\d+)", text).group(1))
+        calls = int(re.search(r"actually processed: (\d+)", text).group(1))
         failed = int(re.search(r"failed transactions: (\d+)", text).group(1))
         rate = float(re.search(r"tps = ([\d.]+)", text).group(1))
         values = []
@@ -101,7 +102,7 @@ class Load:
                 with open(path, encoding="ascii") as f:
                     values += [int(line.split()[2]) for line in f]
                 os.remove(path)
-        return Result(requests, requests / rate, failed, *percentiles(values))
+        return Result(calls * each, calls / rate, failed, *percentiles(values))
 
     def _open(self, url, rate, seconds, sells, connections):
         """{name: value} of openloop.c; rate 0: each connection as fast as it gets answers."""

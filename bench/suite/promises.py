@@ -12,6 +12,7 @@ PROMISES = (
     ("product from memory beside the bare library", ">=", 0.75, lambda f: f.ratio("cache_http1")),
     ("sales beside pgbench, one by one", ">=", 4, lambda f: f.ratio("sale_http1")),
     ("sales beside Fastify's bare insert", ">=", 2.5, lambda f: f.times("sale_http1", "fastify_sale")),
+    ("    without any gateway: pgbench, 32 a call, beside it", ">=", 2.5, lambda f: f.times("sale_grouped", "fastify_sale")),
     ("product from the database beside Fastify", ">=", 8, lambda f: f.times("read_http1", "fastify_read")),
     ("    the same, as configured by default", ">=", 8, lambda f: f.times("cache_http1", "fastify_read")),
     ("product from the database beside Bun", ">=", 5, lambda f: f.times("read_http1", "bun_read")),
