@@ -29,7 +29,7 @@ esac
 words=("$@")
 
 python=/usr/bin/python3 # Debian's, which sees Debian's pytest and libraries
-suite_timeout_s=1500
+suite_timeout_s=4200 # nearly four times what the longest takes on two good cores
 logs=$PWD/build/test-logs
 corpora=${TILLWAY_CORPORA:-$PWD/../shared/corpora}
 work=

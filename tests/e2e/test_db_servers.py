@@ -186,7 +186,9 @@ def test_what_a_standby_says_is_not_remembered(start, pair, pair_name, pair_shop
     ports = ",".join("127.0.0.1:%d" % port_of(server) for server in (pair.standby, pair.primary))
     parts = urllib.parse.urlsplit(pair.primary.url(pair_name))
     login = parts.netloc.rpartition("@")[0]
-    gateway = start(workers=1, db={"url": parts._replace(netloc=login + "@" + ports).geturl()})
+    # Readers wait for the primary, however long connecting takes.
+    gateway = start(workers=1, http={"deadline": "20s"},
+                    db={"url": parts._replace(netloc=login + "@" + ports).geturl(), "queue_timeout": "20s"})
     path, ours = "/v1/products/" + product, "application_name LIKE 'tillway worker%%'"
 
     def is_heard():
