@@ -2,7 +2,10 @@
 """jsontestsuite and our own texts: what is no JSON is refused, what is JSON reaches the schema (B4, B5)."""
 
 import json
+import math
+import mmap
 import os
+import time
 
 import pytest
 
@@ -70,13 +73,27 @@ BOMBS = {
 }
 
 
-def cpu_ns(gateway):
-    """CPU time of the workers so far."""
-    total = 0
+def spent(gateway):
+    """CPU time of the workers so far, in ms, and the pages that the kernel has given them."""
+    ms = pages = 0
     for pid in gateway.workers().values():
         with open("/proc/%d/schedstat" % pid, encoding="ascii") as f:
-            total += int(f.read().split()[0])
-    return total
+            ms += int(f.read().split()[0]) / 1e6
+        with open("/proc/%d/stat" % pid, encoding="utf-8") as f:
+            pages += int(f.read().rpartition(") ")[2].split()[7])
+    return ms, pages
+
+
+def page_ms():
+    """What a new page costs here beyond the half microsecond that it may: in some guests it is twelve."""
+    n, least_ms = 256, math.inf
+    for _ in range(8):
+        with mmap.mmap(-1, n * mmap.PAGESIZE) as memory:
+            before = time.thread_time_ns()
+            for at in range(0, n * mmap.PAGESIZE, mmap.PAGESIZE):
+                memory[at] = 1
+            least_ms = min(least_ms, (time.thread_time_ns() - before) / 1e6)
+    return max(0, least_ms / n - 0.0005)
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -85,9 +102,10 @@ def test_64_kib_cost_10_ms_at_most(gateway, shop, name, path):
     """B5, by the workers' CPU time: the least of a few tries, as others use the machine, too."""
     connection, costs = Connection(gateway, shop.token("manager")), []
     for _ in range(5):
-        before = cpu_ns(gateway)
+        (ms, pages), dear_ms = spent(gateway), page_ms()
         status, _, body = connection.request("POST", path, BOMBS[name], key="k")
-        costs.append((cpu_ns(gateway) - before) / 1e6)
+        now_ms, now_pages = spent(gateway)
+        costs.append(now_ms - ms - (now_pages - pages) * dear_ms)
         assert 400 <= status < 500, body
     connection.close()
     assert min(costs) < (40 if SANITIZED else 10), "%s ms" % costs
