@@ -25,7 +25,7 @@ import time
 
 from suite import accounting, pauses, report, servers
 from suite.clients import Load
-from suite.figures import FIGURES, HELLO_BYTES, OWN_FIGURES, PEER_FIGURES, SELLING, WRITING, named, write_scripts
+from suite.figures import FIGURES, HELLO_BYTES, OWN_FIGURES, PEER_FIGURES, SELLING, named, write_scripts
 from suite.setting import BENCH, ROOT, STORE, Setting
 from suite.wire import Wire, request
 
@@ -184,7 +184,7 @@ def measure_in_round(lab, name, seconds):
     """The same at its rate; what went wrong becomes an invalid run, and the others go on."""
     figure, capacity = FIGURES[name], 0
     try:
-        lab.setting.settle(name in WRITING)
+        lab.setting.settle(name in SELLING)
         if figure.part:
             capacity = figure.capacity(lab)
         run = measure(lab, name, figure.seconds or seconds, capacity * (figure.part or 0))
@@ -246,7 +246,7 @@ def measure_all(names, peers, rounds, result, path, hook):
         if result["machine"]["load"] > 0.5 and not hook:
             print("the machine is not quiet (load %.1f): take the figures for a smoke test"
                   % result["machine"]["load"], file=sys.stderr)
-        setting.calm_postgres(bool(set(names) & set(WRITING)))
+        setting.calm_postgres(bool(set(names) & set(SELLING)))
         lab = Lab(setting, names, peers)
         try:
             lab.check()

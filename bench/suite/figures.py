@@ -157,8 +157,8 @@ def named(patterns):
     return [name for name in FIGURES if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
 
 
-SELLING = ("sale_http1", "batch_http1", "open_sale", "fastify_sale")  # what the database must hold afterwards
-WRITING = ("sale_pgbench", "sale_grouped", *SELLING)
+# What the database must hold afterwards.
+SELLING = ("sale_pgbench", "sale_grouped", "sale_http1", "batch_http1", "open_sale", "fastify_sale")
 HELLO_BYTES = 372  # as many as the sample product's answer; checked
 
 
@@ -166,6 +166,15 @@ HELLO_BYTES = 372  # as many as the sample product's answer; checked
 
 # Constants of the statement cost PostgreSQL nothing. A sale's id grows with time, as the gateway's own do,
 # and serves as the key as well.
+_SALE_END = """'{{}}'
+'{{}}'
+'{{}}'
+'{{}}'
+'EUR'
+true
+'UTC'
+0
+"""
 _SALE = """ARRAY[({id})::uuid]
 ARRAY['pgbench']
 ARRAY[{id}]
@@ -185,23 +194,15 @@ ARRAY[1000, 1000, 1000]
 ARRAY[0, 0, 0]
 ARRAY[NULL, NULL, NULL]
 ARRAY[NULL, NULL, NULL]
-'{{}}'
-'{{}}'
-'{{}}'
-'{{}}'
-'EUR'
-true
-'UTC'
-0
-"""
-# As many sales in one call as the gateway has in hand at a time. PostgreSQL draws the products and registers
-# itself, as pgbench has no arrays; that is some 2 % of what the call takes.
+""" + _SALE_END
+# PostgreSQL draws products and registers itself, as pgbench has no arrays: a little that the gateway's calls
+# do not cost it.
 _GROUP = """ARRAY(SELECT ({id})::uuid FROM generate_series(1, {n}) nth)
 array_fill('pgbench'::text, ARRAY[{n}])
 ARRAY(SELECT {id} FROM generate_series(1, {n}) nth)
 array_fill('\\x0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'::bytea, ARRAY[{n}])
 array_fill('main'::text, ARRAY[{n}])
-ARRAY(SELECT ceil(random() * {registers})::text FROM generate_series(1, {n}))
+ARRAY(SELECT (1 + floor(random() * {registers}))::text FROM generate_series(1, {n}))
 array_fill('pgbench'::text, ARRAY[{n}])
 array_fill(NULL::timestamptz, ARRAY[{n}])
 array_fill('card'::text, ARRAY[{n}])
@@ -210,20 +211,12 @@ array_fill(NULL::uuid, ARRAY[{n}])
 array_fill(NULL::int8, ARRAY[{n}])
 array_fill(NULL::bool, ARRAY[{n}])
 ARRAY(SELECT (line + 2) / 3 FROM generate_series(1, 3 * {n}) line)
-ARRAY(SELECT ({products})[ceil(random() * :products)::int] FROM generate_series(1, 3 * {n}))
+ARRAY(SELECT ({products})[1 + floor(random() * :products)::int] FROM generate_series(1, 3 * {n}))
 array_fill(1000::int8, ARRAY[3 * {n}])
 array_fill(0::int8, ARRAY[3 * {n}])
 array_fill(NULL::int8, ARRAY[3 * {n}])
 array_fill(NULL::int4, ARRAY[3 * {n}])
-'{{}}'
-'{{}}'
-'{{}}'
-'{{}}'
-'EUR'
-true
-'UTC'
-0
-"""
+""" + _SALE_END
 _SALE_HEAD = """\\set t :t + 1
 \\set a random(1, :products)
 \\set b random(1, :products)

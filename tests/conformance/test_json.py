@@ -100,15 +100,16 @@ def page_ms():
 @pytest.mark.parametrize("path", ["/v1/products", "/v1/transactions"])
 def test_64_kib_cost_10_ms_at_most(gateway, shop, name, path):
     """B5, by the workers' CPU time: the least of a few tries, as others use the machine, too."""
-    connection, costs = Connection(gateway, shop.token("manager")), []
+    connection, costs, dear_ms = Connection(gateway, shop.token("manager")), [], page_ms()
     for _ in range(5):
-        (ms, pages), dear_ms = spent(gateway), page_ms()
+        ms, pages = spent(gateway)
         status, _, body = connection.request("POST", path, BOMBS[name], key="k")
         now_ms, now_pages = spent(gateway)
-        costs.append(now_ms - ms - (now_pages - pages) * dear_ms)
+        costs.append((now_ms - ms, now_pages - pages))
+        dear_ms = min(dear_ms, page_ms())
         assert 400 <= status < 500, body
     connection.close()
-    assert min(costs) < (40 if SANITIZED else 10), "%s ms" % costs
+    assert min(ms - pages * dear_ms for ms, pages in costs) < (40 if SANITIZED else 10), (costs, dear_ms)
 
 
 # ---- B4: text -------------------------------------------------------------------------------------
