@@ -54,7 +54,7 @@ docs: build
 bench: build build/tillway-issuer
 	@dev/install.sh run bench
 	@bench/peers/install.sh $(BENCH_PEERS)
-	@$(INNER) build/bench-openloop
+	@$(INNER) build/bench-openloop build/bench-sockets
 	@bench/run.py
 
 # Instructions of one request on each main path; fails when one takes 5 % more than bench/instructions.json.

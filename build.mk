@@ -116,9 +116,15 @@ $(BUILD)/bench-openloop: bench/openloop.c
 	@echo "  CC $<"
 	@$(CC) $(CFLAGS) -MMD -MP -fno-lto $(LDFLAGS) $< -o $@ -lm
 
+# What no server does with less than: beside it stand the worker's CPU and peers (make bench).
+$(BUILD)/bench-sockets: bench/sockets.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CFLAGS) -MMD -MP -fno-lto $(LDFLAGS) $< -o $@
+
 # For tests/lint: how each source is compiled.
 .PHONY: print-cflags
 print-cflags:
 	@printf '%s\n' '$(CFLAGS) $(H2O_CFLAGS)'
 
--include $(OBJECTS:.o=.d) $(HARNESS).d $(BUILD)/bench-verifier.d $(BUILD)/bench-openloop.d $(addsuffix .d,$(UNIT))
+-include $(OBJECTS:.o=.d) $(HARNESS).d $(BUILD)/bench-verifier.d $(BUILD)/bench-openloop.d $(BUILD)/bench-sockets.d $(addsuffix .d,$(UNIT))

@@ -61,6 +61,8 @@ class Lab:
                 self.servers[name] = servers.Tillway(
                     self.setting, tls, workers=workers, cache={"size": cache}, auth=auth, limits=SCARCE,
                     db={"max_connections": 12 if workers == 1 else 16})
+        if "sockets" in wanted:
+            self.servers["sockets"] = servers.sockets(self.setting, HELLO_BYTES)
         if "hello" in wanted:
             self.servers["hello"] = servers.hello(self.setting, HELLO_BYTES)
         if "hello-tls" in wanted:
@@ -108,7 +110,7 @@ class Lab:
         path = "/v1/products/" + self.setting.product
         answers = {}
         for name, server in self.servers.items():
-            if name.startswith("hello"):
+            if name in ("sockets", "hello", "hello-tls"):
                 continue
             with Wire(server.port) as wire:
                 status, body = wire.ask(self.get(path))

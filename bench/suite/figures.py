@@ -105,6 +105,7 @@ def fixed(path):
 
 
 FIGURES = {
+    "sockets_http1": Figure("sockets alone, HTTP/1.1", "sockets", http1("sockets", fixed("/"))),
     "hello_http1": Figure("hello, bare h2o, HTTP/1.1", "hello", http1("hello", fixed("/"))),
     "hello_h2c": Figure("hello, bare h2o, h2c", "hello", **h2("hello", fixed("/"))),
     "hello_tls": Figure("hello, bare h2o, h2 over TLS", "hello-tls", **h2("hello-tls", fixed("/"), tls=True)),

@@ -96,7 +96,11 @@ class Process:
                 self._process.wait()
 
 
-# ---- the bare library -----------------------------------------------------------------------------
+# ---- less than any gateway: sockets alone, and the bare library -----------------------------------
+
+
+def sockets(setting, body_bytes):
+    return Process(setting, "sockets", [os.path.join(ROOT, "build/bench-sockets"), str(body_bytes)])
 
 
 def build_hello():
