@@ -5,7 +5,8 @@
 //
 // listens on a free port of 127.0.0.1, prints "port N", and sends the same answer whenever what it
 // has received ends a request's head: one recv, one send, and the epoll_wait that they share with
-// others. No server that asks epoll does with less on HTTP/1.1. One thread; it dies with its parent.
+// others. No server that asks epoll does with less on HTTP/1.1. One thread; it dies with its
+// parent.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE // accept4
 #endif
@@ -92,8 +93,9 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    len = (size_t)snprintf(answer, HEAD_BYTES_MAX,
-                           "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n", body);
+    len = (size_t)snprintf(
+        answer, HEAD_BYTES_MAX,
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: %d\r\n\r\n", body);
     memset(answer + len, 'x', (size_t)body);
     len += (size_t)body;
 
