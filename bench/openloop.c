@@ -184,9 +184,10 @@ static void print_all(void)
     printf("scheduled %lu\nlost %lu\nlate %lu\nunsent %lu\n", (unsigned long)seen.scheduled,
            (unsigned long)seen.lost, (unsigned long)seen.late, (unsigned long)seen.unsent);
     printf("offered_per_s %.1f\n", (double)seen.scheduled / setting.seconds);
-    printf("own_late %lu\nown_p999_ms %.3f\nown_max_ms %.3f\n", (unsigned long)seen.own_late,
-           percentile_ms(seen.own, seen.scheduled - seen.unsent, 0.999),
-           (double)seen.own_longest_us / 1000.0);
+    uint64_t sent = seen.scheduled - seen.unsent;
+    printf("own_late %lu\nown_p99_ms %.3f\nown_p999_ms %.3f\nown_max_ms %.3f\n",
+           (unsigned long)seen.own_late, percentile_ms(seen.own, sent, 0.99),
+           percentile_ms(seen.own, sent, 0.999), (double)seen.own_longest_us / 1000.0);
     printf("cpu_us %lu\nwaited_us %lu\n", (unsigned long)seen.cpu_us,
            (unsigned long)seen.waited_us);
     for (int k = 0; k < KINDS; k++) {

@@ -231,6 +231,7 @@ void tw_tls_begin(struct tw_conn *conn)
     struct tw_worker *worker = conn->worker;
     make_room(worker);
     conn->tls_pending = true;
+    conn->tls_began_ms = h2o_now(worker->ctx.loop);
     worker->n_handshakes++;
     tw_metric_add(worker->page, TW_METRIC_TLS_PENDING, 1);
 }
@@ -238,13 +239,14 @@ void tw_tls_begin(struct tw_conn *conn)
 void tw_tls_end(struct tw_conn *conn)
 {
     struct tw_worker *worker = conn->worker;
-    uint64_t most_us = worker->config->tls_handshake_timeout_ms * 990; // timers are coarse
     if (!conn->tls_pending)
         return;
     end_pending(conn);
+    // The library's timer goes by the same clock, which stands still within a turn of the loop.
+    uint64_t lasted_ms = h2o_now(worker->ctx.loop) - conn->tls_began_ms;
     enum tw_metric reason = conn->tls_refused      ? TW_METRIC_TLS_FAILED_REFUSED
                             : worker->tls_evicting ? TW_METRIC_TLS_FAILED_EVICTED
-                            : tw_now_us() - conn->accepted_us >= most_us
+                            : lasted_ms >= worker->config->tls_handshake_timeout_ms
                                 ? TW_METRIC_TLS_FAILED_TIMEOUT
                                 : TW_METRIC_TLS_FAILED_CLOSED;
     tw_metric_add(worker->page, reason, 1);

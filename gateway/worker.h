@@ -39,7 +39,8 @@ struct tw_conn {
     bool client_is_proxy;                   // a trusted one: its requests name their clients
     bool is_counted;                        // in heritage->peer_counts, under `client`
     struct tw_pending_proxy *pending_proxy; // accept.c: its PROXY header is still to come
-    bool tls_pending;                       // its TLS handshake goes on
+    bool tls_pending;                       // its TLS handshake goes on …
+    uint64_t tls_began_ms;                  // … since then, by the clock of the loop
     bool tls_refused;                       // and has ended with an alert of ours
     struct tw_principal *certificate;       // what the client has shown in its handshake, or NULL
     struct tw_req *awaited; // newest first: passed by their heads, the body is to come; or NULL

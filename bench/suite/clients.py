@@ -19,8 +19,10 @@ OPENLOOP = os.path.join(ROOT, "build/bench-openloop")
 # Before an open loop counts. After a checkpoint PostgreSQL writes each page whole once more: sales are slow until then.
 WARM_S, WARM_SALES_S = 1, 3
 # Of what was due in an open loop. Unsent: still waiting for a connection at the end, so in no percentile. Own: sent
-# more than 1 ms late though a connection was idle, so that p99 would be the generator's.
+# more than 1 ms late though a connection was idle, so that p99 would be the generator's, unless p99 is so long that
+# what the generator was late by (its own p99) is a small part of it.
 UNSENT_AT_MOST = OWN_LATE_AT_MOST = 0.01
+OWN_OF_P99_AT_MOST = 0.2
 SALE = '{"registerId":"{register}","paymentMethod":"card","items":[%s]}' % ",".join(
     ['{"productId":"{product}","quantity":1}'] * 3)
 
@@ -128,12 +130,12 @@ class Load:
         errors = told["lost"] + told["all_shed"] + told["all_other"]
         more = {"sent_p99_us": 1000 * told["ok_sent_p99_ms"], "longest_us": 1000 * told["ok_max_ms"],
                 "own_late_part": told["own_late"] / max(1, told["scheduled"]),
-                "own_p999_us": 1000 * told["own_p999_ms"],
+                "own_p99_us": 1000 * told["own_p99_ms"], "own_p999_us": 1000 * told["own_p999_ms"],
                 "generator_part": told["cpu_us"] / seconds / 1e6, "generator_waited_part": told["waited_us"] / seconds / 1e6}
         if told["unsent"] > UNSENT_AT_MOST * told["scheduled"]:
             more["invalid"] = "%.1f %% of the requests found no connection until the end" % (
                 100 * told["unsent"] / told["scheduled"])
-        elif more["own_late_part"] > OWN_LATE_AT_MOST:
+        elif more["own_late_part"] > OWN_LATE_AT_MOST and told["own_p99_ms"] > OWN_OF_P99_AT_MOST * told["ok_p99_ms"]:
             more["invalid"] = "the generator sent %.1f %% more than 1 ms late by itself" % (100 * more["own_late_part"])
         return Result(told["all_ok"], seconds + self._warm_s(sells), errors, *(1000 * told["ok_%s_ms" % part] for part in (
             "p50", "p99", "p999")), more)

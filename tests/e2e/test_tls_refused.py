@@ -178,9 +178,22 @@ def test_a_stalled_handshake_is_closed(serve, pki):
     assert 0.9 < time.monotonic() - began < patient(3)
     for sock in socks:
         sock.close()
-    metrics = eventually(lambda: (m := gateway.metrics())["tillway_tls_handshakes_pending"] == 0 and m)
-    assert metrics[FAILURES % "timeout"] == 4
+    eventually(lambda: gateway.metrics()["tillway_tls_handshakes_pending"] == 0)
+    assert gateway.metrics()[FAILURES % "timeout"] == 4
     ask(gateway.https, trusting(pki))
+
+
+def test_who_leaves_a_handshake_is_not_late(start, pki):
+    """What went before the handshake, such as a PROXY header that came late, is no part of it."""
+    gateway = start(listen=[{**AT, "tls": pair(pki.one), "proxyProtocol": True}],
+                    http={"trusted_proxies": ["127.0.0.1"]}, tls={"handshake_timeout": "1s"})
+    with socket.create_connection(("127.0.0.1", gateway.https)) as sock:
+        time.sleep(1.05)  # longer than a handshake may take
+        sock.sendall(b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 443\r\n" + HELLO)
+        eventually(lambda: gateway.metrics()["tillway_tls_handshakes_pending"] == 1)
+    eventually(lambda: gateway.metrics()["tillway_tls_handshakes_pending"] == 0)
+    metrics = gateway.metrics()
+    assert (metrics[FAILURES % "closed"], metrics[FAILURES % "timeout"]) == (1, 0)
 
 
 def test_stalled_handshakes_make_way(serve, pki):

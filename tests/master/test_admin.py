@@ -42,7 +42,8 @@ def list_workers(g):
 
 
 def test_workers_are_listed_with_what_they_are(start):
-    g = start(workers=2)
+    g = start(workers=2)  # until one of them serves
+    assert eventually(lambda: all(w["state"] != "starting" for w in list_workers(g)))
     workers = list_workers(g)
     assert [w["worker"] for w in workers] == [0, 1]
     assert {w["pid"] for w in workers} == workers_of(g)
