@@ -99,17 +99,19 @@ def page_ms():
 @pytest.mark.parametrize("name", BOMBS)
 @pytest.mark.parametrize("path", ["/v1/products", "/v1/transactions"])
 def test_64_kib_cost_10_ms_at_most(gateway, shop, name, path):
-    """B5, by the workers' CPU time: the least of a few tries, as others use the machine, too."""
-    connection, costs, dear_ms = Connection(gateway, shop.token("manager")), [], page_ms()
-    for _ in range(5):
+    """B5, by the workers' CPU time: one try in a few, as others use the machine, too. What a page costs is asked
+    beside each try: who shares the core makes it dearer as well."""
+    connection, costs, most_ms = Connection(gateway, shop.token("manager")), [], 40 if SANITIZED else 10
+    for _ in range(20):
         ms, pages = spent(gateway)
         status, _, body = connection.request("POST", path, BOMBS[name], key="k")
         now_ms, now_pages = spent(gateway)
-        costs.append((now_ms - ms, now_pages - pages))
-        dear_ms = min(dear_ms, page_ms())
         assert 400 <= status < 500, body
+        costs.append(now_ms - ms - (now_pages - pages) * page_ms())
+        if costs[-1] < most_ms:
+            break
     connection.close()
-    assert min(ms - pages * dear_ms for ms, pages in costs) < (40 if SANITIZED else 10), (costs, dear_ms)
+    assert min(costs) < most_ms, costs
 
 
 # ---- B4: text -------------------------------------------------------------------------------------
