@@ -136,6 +136,7 @@ def test_a_refusal_uses_up_nothing(start, issuer):
     """What one policy refuses is not charged to the others."""
     gateway = start(**limits({"name": "wide", "burst": 10}, {"name": "narrow", "burst": 1,
                                                             "routes": ["GET /v1/products"]}))
+    gateway.wait_connected()  # who is ready may not have lists yet
     with Api(gateway, issuer.token()) as api:
         assert statuses(api, 5, "/v1/products?limit=1") == [200, 429, 429, 429, 429]
         assert parsed(api.get("/v1/me").headers["ratelimit"]) == {
