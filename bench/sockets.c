@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,7 +70,7 @@ static void take_connections(int epoll, int listener)
 }
 
 // False when the connection is over, or takes less than it was sent.
-static int serve(int fd, const char *answer, size_t len)
+static bool serve(int fd, const char *answer, size_t len)
 {
     static char input[READ_BYTES];
     ssize_t got = recv(fd, input, sizeof(input), 0);

@@ -6,11 +6,12 @@
 // force just then (tls), which change when the master publishes other files. Nothing is shared by
 // handshakes but those and the ring of ticket keys.
 //
-// Bounds: a handshake must be done tls.handshake_timeout after the connection was accepted (the
-// library's timer, which no byte of the client prolongs), and at most tls.max_handshakes go on at
-// once: at the cap the oldest ends, not the newest, so that clients who stall make way for clients
-// who do not. A handshake holds some 45 KiB, and what its client has sent of a message that is not
-// complete: 128 KiB of a hello, 16 KiB of a chain of certificates (measured: 131 KiB more).
+// Bounds: a handshake must be done tls.handshake_timeout after the connection was accepted, or its
+// PROXY header had come (the library's timer, which no byte of the client prolongs), and at most
+// tls.max_handshakes go on at once: at the cap the oldest ends, not the newest, so that clients who
+// stall make way for clients who do not. A handshake holds some 45 KiB, and what its client has
+// sent of a message that is not complete: 128 KiB of a hello, 16 KiB of a chain of certificates
+// (measured: 131 KiB more).
 //
 // Runs in: worker.
 

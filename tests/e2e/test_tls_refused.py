@@ -186,9 +186,9 @@ def test_a_stalled_handshake_is_closed(serve, pki):
 def test_who_leaves_a_handshake_is_not_late(start, pki):
     """What went before the handshake, such as a PROXY header that came late, is no part of it."""
     gateway = start(listen=[{**AT, "tls": pair(pki.one), "proxyProtocol": True}],
-                    http={"trusted_proxies": ["127.0.0.1"]}, tls={"handshake_timeout": "1s"})
+                    http={"trusted_proxies": ["127.0.0.1"]}, tls={"handshake_timeout": "2s"})
     with socket.create_connection(("127.0.0.1", gateway.https)) as sock:
-        time.sleep(1.05)  # longer than a handshake may take
+        time.sleep(2.05)  # longer than a handshake may take
         sock.sendall(b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 443\r\n" + HELLO)
         eventually(lambda: gateway.metrics()["tillway_tls_handshakes_pending"] == 1)
     eventually(lambda: gateway.metrics()["tillway_tls_handshakes_pending"] == 0)
